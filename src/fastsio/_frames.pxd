@@ -29,3 +29,63 @@ cdef inline Py_ssize_t write_frame_header(unsigned char* out, int opcode, Py_ssi
     for i in range(8):
         out[9 - i] = <unsigned char>((n >> (8 * i)) & 0xFF)
     return 10
+
+
+cdef enum:
+    OPCODE_CONTINUATION = 0
+    OPCODE_TEXT = 1
+    OPCODE_BINARY = 2
+    OPCODE_CLOSE = 8
+    OPCODE_PING = 9
+    OPCODE_PONG = 10
+    FLAG_COMPRESSED = 0x40
+    MAX_HEADER = 14
+    MAX_CONTROL = 125
+
+
+cdef struct Utf8State:
+    uint8_t need    # continuation bytes the current character still needs
+    uint8_t low     # bounds of the next of them
+    uint8_t high
+
+
+@cython.final
+cdef class FrameParser:
+    cdef:
+        readonly int close_code
+        readonly str close_reason
+
+        bint _client
+        bint _compression
+        bint _feeding               # inside feed, or a feed raised: the place in the stream is lost
+        bint _stopped               # violation or close frame: nothing that follows is read
+        Py_ssize_t _max_message_size
+        Py_ssize_t _max_fragments
+
+        # the frame being read; its header stays in _header until it is complete
+        uint8_t _header[MAX_HEADER]
+        uint8_t _header_len
+        uint8_t _opcode
+        bint _fin
+        uint8_t _mask[4]            # rotated, so that _mask[0] goes with the next payload byte
+        Py_ssize_t _remaining       # payload bytes still to come
+
+        # the message being read; _message_opcode is 0 outside of one
+        uint8_t _message_opcode
+        bint _validate
+        Utf8State _utf8
+        Py_ssize_t _fragments
+        PyObject* _message          # owned bytes object, longer than what it holds; NULL while empty
+        Py_ssize_t _message_len
+
+        PyObject* _control          # owned bytes object for a control frame that came in part
+        uint8_t _control_len
+
+    cdef list _feed(self, const uint8_t* p, Py_ssize_t n)
+    cdef Py_ssize_t _parse_header(self, const uint8_t* p, Py_ssize_t n) noexcept
+    cdef int _read_data(self, const uint8_t* p, Py_ssize_t n, list out) except -1
+    cdef int _read_control(self, const uint8_t* p, Py_ssize_t n, list out) except -1
+    cdef int _append(self, const uint8_t* p, Py_ssize_t n) except -1
+    cdef bytes _take_message(self)
+    cdef int _refuse(self, int code, str reason) noexcept
+    cdef void _drop(self) noexcept

@@ -1,0 +1,42 @@
+from typing import Final, TypeAlias, final
+
+_BytesLike: TypeAlias = bytes | bytearray | memoryview
+
+OP_CONTINUATION: Final[int]
+OP_TEXT: Final[int]
+OP_BINARY: Final[int]
+OP_CLOSE: Final[int]
+OP_PING: Final[int]
+OP_PONG: Final[int]
+COMPRESSED: Final[int]
+
+@final
+class FrameParser:
+    def __init__(
+        self,
+        *,
+        client: bool = False,
+        max_message_size: int = 1_000_000,
+        max_fragments: int = 16384,
+        compression: bool = False,
+    ) -> None: ...
+    @property
+    def close_code(self) -> int: ...
+    @property
+    def close_reason(self) -> str: ...
+    @property
+    def buffered(self) -> int: ...
+    def feed(self, data: _BytesLike, /) -> list[tuple[int, bytes]]: ...
+
+def build_frame(
+    opcode: int,
+    payload: _BytesLike,
+    *,
+    fin: bool = True,
+    rsv1: bool = False,
+    mask: _BytesLike | None = None,
+) -> bytes: ...
+def apply_mask(data: _BytesLike, mask: _BytesLike) -> bytes: ...
+def build_close(code: int | None, reason: str = "") -> bytes: ...
+def parse_close(payload: bytes) -> tuple[int, str]: ...
+def check_utf8(data: _BytesLike) -> bool: ...
