@@ -1,0 +1,152 @@
+"""What the connections of one listener share: limits, timer wheel, table of connections, dirty list."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.utils import formatdate
+from typing import Protocol
+
+from fastsio.engine.request import App
+from fastsio.engine.timers import TimerWheel
+
+__all__ = ["Connection", "Hub", "Limits"]
+
+logger = logging.getLogger("fastsio.net")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one client may ask of the listener. Times are seconds, sizes bytes."""
+
+    #: Connections open at once; None: as many as file descriptors allow. One more is answered 503.
+    max_connections: int | None = None
+    #: Bytes of a request's headers, and of a chunked body's trailers (431).
+    max_header_size: int = 65_536
+    #: Headers of one request (431).
+    max_headers: int = 128
+    #: Bytes of path and query (414).
+    max_target_size: int = 16_384
+    #: Requests of one connection that wait for their answers before reading pauses.
+    max_pipelined: int = 16
+    #: Seconds an idle connection is kept for another request.
+    keep_alive_timeout: float = 5.0
+    #: Seconds until a request's headers are complete (408).
+    header_timeout: float = 60.0
+    #: Seconds until a request's body is complete (408).
+    body_timeout: float = 300.0
+    #: Seconds in which a peer must take some of what waits for it.
+    write_timeout: float = 60.0
+    #: Seconds a peer may take to answer a WebSocket's close frame, or to read the answer to a bad request.
+    close_timeout: float = 2.0
+
+
+class Connection(Protocol):
+    """What a listener does with its connections."""
+
+    def shut_down(self) -> None:
+        """Finish what is under way, take nothing new, then close."""
+
+    def abort(self) -> None:
+        """Drop the connection at once."""
+
+
+class Flushable(Protocol):
+    def flush(self) -> None: ...
+
+
+class Hub:
+    """Shared by all connections of one listener.
+
+    :param loop: the loop the connections live on.
+    :param app: gets the requests.
+    """
+
+    __slots__ = (
+        "_date",
+        "_date_second",
+        "_dirty",
+        "_full",
+        "_scheduled",
+        "app",
+        "closing",
+        "connections",
+        "keep_alive_headers",
+        "limits",
+        "loop",
+        "on_empty",
+        "wheel",
+    )
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, app: App, limits: Limits) -> None:
+        self.loop = loop
+        self.app = app
+        self.limits = limits
+        shortest = min(
+            limits.keep_alive_timeout,
+            limits.header_timeout,
+            limits.body_timeout,
+            limits.write_timeout,
+            limits.close_timeout,
+        )
+        self.wheel = TimerWheel(loop, max(0.005, min(0.5, shortest / 4)))
+        self.connections: set[Connection] = set()
+        self.closing = False
+        self.on_empty: Callable[[], None] | None = None
+        # Named, so that clients with a pool of connections do not reuse one that is about to be closed.
+        self.keep_alive_headers = (
+            f"Connection: keep-alive\r\nKeep-Alive: timeout={int(limits.keep_alive_timeout)}\r\n"
+        )
+        self._date = ""
+        self._date_second = 0
+        self._dirty: list[Flushable] = []
+        self._scheduled = False
+        self._full = False
+
+    def add(self, connection: Connection) -> bool:
+        """Take a new connection in; False if there are ``max_connections`` already."""
+        limit = self.limits.max_connections
+        if limit is not None and len(self.connections) >= limit:
+            if not self._full:
+                self._full = True
+                logger.warning("connections refused: %d are open (option max_connections)", limit)
+            return False
+        self.connections.add(connection)
+        return True
+
+    def replace(self, old: Connection, new: Connection) -> None:
+        """A connection goes on as another object."""
+        self.connections.discard(old)
+        self.connections.add(new)
+
+    def discard(self, connection: Connection) -> None:
+        """A connection is gone."""
+        connections = self.connections
+        connections.discard(connection)
+        self._full = False
+        if not connections and self.on_empty is not None:
+            self.on_empty()
+
+    def date_header(self) -> str:
+        """The Date header of this second, with its line end."""
+        now = int(time.time())
+        if now != self._date_second:
+            self._date_second = now
+            self._date = f"Date: {formatdate(now, usegmt=True)}\r\n"
+        return self._date
+
+    def mark_dirty(self, connection: Flushable) -> None:
+        """Have ``connection`` flushed once this turn of the loop is over."""
+        self._dirty.append(connection)
+        if not self._scheduled:
+            self._scheduled = True
+            self.loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._scheduled = False
+        dirty, self._dirty = self._dirty, []
+        for connection in dirty:
+            connection.flush()

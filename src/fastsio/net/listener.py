@@ -1,0 +1,161 @@
+"""The native listener: sockets that accept, and the life and end of what they accepted."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import socket
+import ssl as ssl_module
+from collections.abc import Sequence
+from typing import Any
+
+from fastsio.engine.request import App
+from fastsio.net.http import HttpProtocol
+from fastsio.net.hub import Hub, Limits
+
+__all__ = ["Listener"]
+
+logger = logging.getLogger("fastsio.net")
+
+# Seconds that dropped connections get to report their end.
+_REPORT_TIME = 1.0
+
+
+class Listener:
+    """Serves HTTP and WebSocket requests to an application.
+
+    :param app: gets every request as soon as its headers are complete.
+    :param limits: the fields of :class:`fastsio.net.hub.Limits`, by name.
+    """
+
+    def __init__(self, app: App, **limits: Any) -> None:
+        self._app = app
+        self._limits = Limits(**limits)
+        self._hub: Hub | None = None
+        self._servers: list[asyncio.AbstractServer] = []
+        self._paths: list[tuple[str, int]] = []
+
+    async def listen(
+        self,
+        port: int | None = None,
+        host: str | Sequence[str] | None = None,
+        *,
+        path: str | None = None,
+        ssl: ssl_module.SSLContext | None = None,
+        sock: socket.socket | None = None,
+        backlog: int = 2048,
+        reuse_port: bool = False,
+    ) -> None:
+        """Accept connections on one more address. Exactly one of ``port``, ``path`` and ``sock`` says where.
+
+        :param port: a TCP port; 0 takes a free one, see :attr:`port`.
+        :param host: name or address, or several; None is every interface, IPv4 and IPv6.
+        :param path: a Unix socket; a stale one of that name is replaced.
+        :param ssl: serves TLS.
+        :param sock: a bound socket; it belongs to the listener from now on.
+        :param backlog: connections the kernel may hold for us.
+        :param reuse_port: share the port with other processes that say so too.
+        :raises OSError: if the address is taken or is not ours.
+        """
+        if (port is not None) + (path is not None) + (sock is not None) != 1:
+            raise TypeError("listen takes one of port, path and sock")
+        loop = asyncio.get_running_loop()
+        if self._hub is None:
+            self._hub = Hub(loop, self._app, self._limits)
+        hub = self._hub
+
+        def factory() -> HttpProtocol:
+            return HttpProtocol(hub)
+
+        if path is not None:
+            server = await loop.create_unix_server(factory, path, ssl=ssl, backlog=backlog)
+            self._paths.append((path, os.stat(path).st_ino))
+        elif sock is not None and sock.family == socket.AF_UNIX:
+            server = await loop.create_unix_server(factory, sock=sock, ssl=ssl, backlog=backlog)
+        elif sock is None and host:
+            server = await loop.create_server(
+                factory, host, port, ssl=ssl, backlog=backlog, reuse_port=reuse_port or None
+            )
+        else:
+            if sock is None:
+                sock = _bind_all(port or 0, backlog, reuse_port)
+            server = await loop.create_server(factory, sock=sock, ssl=ssl, backlog=backlog)
+        self._servers.append(server)
+
+    @property
+    def sockets(self) -> list[socket.socket]:
+        """The sockets that accept connections."""
+        return [sock for server in self._servers for sock in getattr(server, "sockets", ())]
+
+    @property
+    def port(self) -> int:
+        """The TCP port of the first socket that has one, 0 if none has."""
+        for sock in self.sockets:
+            if sock.family in (socket.AF_INET, socket.AF_INET6):
+                port: int = sock.getsockname()[1]
+                return port
+        return 0
+
+    @property
+    def connection_count(self) -> int:
+        """Connections open now, WebSockets included."""
+        return 0 if self._hub is None else len(self._hub.connections)
+
+    async def close(self, grace: float = 10.0) -> None:
+        """Stop accepting, let requests under way finish, close the rest.
+
+        Idle connections are closed, WebSockets get a close frame (1001).
+
+        :param grace: seconds after which what is still open is dropped.
+        """
+        servers, self._servers = self._servers, []
+        for server in servers:
+            server.close()
+        paths, self._paths = self._paths, []
+        for path, inode in paths:
+            # Somebody else may be listening there by now.
+            with contextlib.suppress(OSError):
+                if os.stat(path).st_ino == inode:
+                    os.unlink(path)
+        hub = self._hub
+        if hub is None:
+            return
+        hub.closing = True
+        for connection in list(hub.connections):
+            connection.shut_down()
+        if not await self._emptied(hub, grace):
+            logger.info("%d connections dropped after %s s of grace", len(hub.connections), grace)
+            for connection in list(hub.connections):
+                connection.abort()
+            await self._emptied(hub, _REPORT_TIME)
+        hub.wheel.close()
+        self._hub = None
+
+    async def _emptied(self, hub: Hub, timeout: float) -> bool:
+        """Wait until no connection is left; False if ``timeout`` seconds were not enough."""
+        emptied = asyncio.Event()
+        hub.on_empty = emptied.set
+        if hub.connections:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(emptied.wait(), timeout)
+        return not hub.connections
+
+
+def _bind_all(port: int, backlog: int, reuse_port: bool) -> socket.socket:
+    """One socket for IPv4 and IPv6, so that port 0 is the same port for both."""
+    if socket.has_dualstack_ipv6():
+        try:
+            return socket.create_server(
+                ("", port),
+                family=socket.AF_INET6,
+                backlog=backlog,
+                reuse_port=reuse_port,
+                dualstack_ipv6=True,
+            )
+        except OSError as error:
+            if error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
+                raise
+    return socket.create_server(("", port), backlog=backlog, reuse_port=reuse_port)

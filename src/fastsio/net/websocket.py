@@ -1,0 +1,440 @@
+"""WebSocket connections (RFC 6455): the opening handshake, and the protocol that takes over the transport."""
+
+from __future__ import annotations
+
+import asyncio
+import binascii
+import logging
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from wsproto.utilities import generate_accept_token, split_comma_header
+
+from fastsio._frames import (
+    COMPRESSED,
+    OP_BINARY,
+    OP_CLOSE,
+    OP_PING,
+    OP_PONG,
+    OP_TEXT,
+    FrameParser,
+    build_close,
+    build_frame,
+    check_utf8,
+    parse_close,
+)
+from fastsio.engine.request import WebSocketReceiver
+from fastsio.engine.timers import Deadline
+from fastsio.net.hub import Hub
+
+if TYPE_CHECKING:
+    from fastsio.net.deflate import Deflate
+
+__all__ = ["BadHandshake", "Handshake", "WebSocketConnection", "check_handshake"]
+
+logger = logging.getLogger("fastsio.net")
+
+_TOKEN: Final = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+
+# States of a connection. CLOSING: our close frame is out, the peer's is awaited. DONE: on_close was called.
+_OPEN: Final = 0
+_CLOSING: Final = 1
+_DONE: Final = 2
+
+
+class BadHandshake(Exception):
+    """An opening handshake that cannot be accepted."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Handshake:
+    """A checked opening handshake: the head of the 101 response, without its last empty line."""
+
+    __slots__ = ("deflate", "head")
+
+    def __init__(self, head: bytes, deflate: Deflate | None) -> None:
+        self.head = head
+        self.deflate = deflate
+
+
+def check_handshake(
+    method: str,
+    headers: Mapping[str, str],
+    max_message_size: int,
+    per_message_deflate: Mapping[str, Any] | None,
+) -> Handshake:
+    """Validate a client's opening handshake (RFC 6455 §4.2.1) and start the answer (§4.2.2).
+
+    :param headers: by lower-case name; that ``Upgrade`` and ``Connection`` ask for a WebSocket is known.
+    :raises BadHandshake: 426 for another version than 13, else 400.
+    """
+    if method != "GET":
+        raise BadHandshake(400, "a WebSocket handshake is a GET request")
+    if "transfer-encoding" in headers or headers.get("content-length", "0") != "0":
+        raise BadHandshake(400, "a WebSocket handshake has no body")
+    if headers.get("sec-websocket-version") != "13":
+        raise BadHandshake(426, "Sec-WebSocket-Version 13 is needed")
+    key = headers.get("sec-websocket-key", "")
+    try:
+        # Characters outside of base64 are skipped, so a key with any of them comes out too short.
+        if len(key) != 24 or len(binascii.a2b_base64(key)) != 16:
+            raise ValueError
+    except ValueError:
+        raise BadHandshake(400, "Sec-WebSocket-Key is not 16 bytes in base64") from None
+    head = (
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: " + generate_accept_token(key.encode()) + b"\r\n"
+    )
+    offered = headers.get("sec-websocket-protocol")
+    if offered is not None:
+        head += b"Sec-WebSocket-Protocol: " + _first_protocol(offered) + b"\r\n"
+    negotiated: Deflate | None = None
+    if per_message_deflate is not None:
+        offers = headers.get("sec-websocket-extensions")
+        if offers:
+            from fastsio.net import deflate
+
+            result = deflate.negotiate(offers, per_message_deflate, max_message_size)
+            if result is not None:
+                answer, negotiated = result
+                head += b"Sec-WebSocket-Extensions: " + answer.encode("latin-1") + b"\r\n"
+    return Handshake(head, negotiated)
+
+
+def _first_protocol(offered: str) -> bytes:
+    """The first subprotocol of a list, which is the one the reference agrees to (engineio.md §8)."""
+    try:
+        protocols = split_comma_header(offered.encode("latin-1"))
+    except UnicodeDecodeError:
+        protocols = [""]
+    if not all(protocol and _TOKEN.issuperset(protocol) for protocol in protocols):
+        raise BadHandshake(400, "Sec-WebSocket-Protocol is not a list of tokens")
+    return protocols[0].encode()
+
+
+class _CloseDeadline(Deadline):
+    """How long a peer may take over the closing handshake; longer as long as it takes what waits for it."""
+
+    __slots__ = ("_connection", "_unsent", "deadline", "tick")
+
+    def __init__(self, connection: WebSocketConnection) -> None:
+        self._connection = connection
+        self._unsent = sys.maxsize
+        self.deadline = 0.0
+        self.tick = 0
+
+    def expire(self) -> None:
+        connection = self._connection
+        unsent = connection.unsent
+        if 0 < unsent < self._unsent:
+            self._unsent = unsent
+            connection.arm_close_deadline(self)
+        else:
+            connection.abort()
+
+
+class WebSocketConnection(asyncio.Protocol):
+    """The protocol of a transport after the opening handshake; implements ``engine.request.WebSocket``.
+
+    What is sent during a read callback leaves at its end, anything else once per turn of the loop: each time
+    in one write to the transport.
+    """
+
+    __slots__ = (
+        "_deadline",
+        "_deflate",
+        "_error",
+        "_hub",
+        "_max_buffered",
+        "_out",
+        "_parser",
+        "_pending",
+        "_ping",
+        "_reading",
+        "_state",
+        "_transport",
+        "compressed",
+        "receiver",
+        "writable",
+    )
+
+    def __init__(
+        self,
+        hub: Hub,
+        transport: asyncio.Transport,
+        receiver: WebSocketReceiver,
+        head: bytes,
+        *,
+        deflate: Deflate | None,
+        max_message_size: int,
+        max_buffered_bytes: int,
+        reading: bool,
+    ) -> None:
+        """:param head: the response that completes the handshake; it leaves with the first messages.
+        :param reading: whether a read callback is running, at whose end ``begin`` will be called.
+        """
+        self.receiver = receiver
+        self.writable = True
+        self.compressed = deflate is not None
+        self._hub = hub
+        self._transport = transport
+        self._parser = FrameParser(max_message_size=max_message_size, compression=deflate is not None)
+        self._deflate = deflate
+        self._max_buffered = max_buffered_bytes
+        self._out: list[bytes] | None = [head]
+        self._pending = len(head)
+        self._ping: bytes | None = None
+        self._deadline: _CloseDeadline | None = None
+        self._error: str | None = None
+        self._state = _OPEN
+        self._reading = reading
+        if not reading:
+            hub.mark_dirty(self)
+
+    @property
+    def unsent(self) -> int:
+        """Bytes the transport still holds."""
+        return self._transport.get_write_buffer_size()
+
+    # -- in -------------------------------------------------------------------------------------------
+
+    def begin(self, data: bytes) -> None:
+        """The read callback of the handshake ends: flush, and read what came behind the handshake."""
+        if data:
+            self.data_received(data)
+        else:
+            self._reading = False
+            self.flush()
+
+    def data_received(self, data: bytes) -> None:
+        self._reading = True
+        try:
+            for opcode, payload in self._parser.feed(data):
+                if self._state:
+                    if opcode == OP_CLOSE:
+                        self._on_close_frame(payload)
+                elif opcode == OP_TEXT:
+                    self.receiver.on_text(payload)
+                elif opcode == OP_BINARY:
+                    self.receiver.on_binary(payload)
+                elif opcode & COMPRESSED:
+                    self._on_compressed(opcode, payload)
+                elif opcode == OP_PING:
+                    self._on_ping(payload)
+                elif opcode == OP_CLOSE:
+                    self._on_close_frame(payload)
+            if self._parser.close_code:
+                self._fail(self._parser.close_code, self._parser.close_reason)
+        except Exception:
+            logger.exception("receiver of a WebSocket failed")
+            self._fail(1011, "internal error")
+        self._reading = False
+        if self._out is not None:
+            self.flush()
+
+    def eof_received(self) -> None:
+        # Returning None has the transport close itself, once what is queued is sent.
+        self.flush()
+        if self._state == _OPEN:
+            self._state = _CLOSING
+        self._arm()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._out = None
+        if self._deadline is not None:
+            self._hub.wheel.cancel(self._deadline)
+            self._deadline = None
+        self._hub.discard(self)
+        self._report(1006, "", self._error)
+
+    def _on_compressed(self, opcode: int, payload: bytes) -> None:
+        from fastsio.net import deflate
+
+        assert self._deflate is not None
+        try:
+            message = self._deflate.inflate(payload)
+        except deflate.InflateTooLarge as error:
+            self._fail(1009, str(error))
+            return
+        except deflate.InflateError as error:
+            self._fail(1007, str(error))
+            return
+        if opcode == OP_BINARY | COMPRESSED:
+            self.receiver.on_binary(message)
+        elif check_utf8(message):
+            self.receiver.on_text(message)
+        else:
+            self._fail(1007, "invalid UTF-8")
+
+    def _on_ping(self, payload: bytes) -> None:
+        if self.writable:
+            self.write_frames(build_frame(OP_PONG, payload))
+        else:
+            # Only the latest needs an answer (RFC 6455 §5.5.3); a flood must not fill the write queue.
+            self._ping = payload
+
+    def _on_close_frame(self, payload: bytes) -> None:
+        self.write_frames(build_frame(OP_CLOSE, payload[:2]))  # not sent if ours is out already
+        code, reason = parse_close(payload)
+        self._end()
+        self._report(code, reason, None)
+
+    # -- out ------------------------------------------------------------------------------------------
+
+    def write_frames(self, frames: bytes) -> None:
+        """Send ready-made unmasked frames as they are."""
+        if self._state:
+            return
+        out = self._out
+        if out is None:
+            self._out = [frames]
+            if not self._reading:
+                self._hub.mark_dirty(self)
+        else:
+            out.append(frames)
+        self._pending += len(frames)
+        if self._pending > self._max_buffered or not self.writable:
+            self._check_buffered()
+
+    def send_text(self, payload: bytes, compress: bool = True) -> None:
+        """Send one text message; ``payload`` is UTF-8."""
+        if self._deflate is None:
+            self.write_frames(build_frame(OP_TEXT, payload))
+        else:
+            self._send_compressed(OP_TEXT, payload, compress)
+
+    def send_binary(self, payload: bytes, compress: bool = True) -> None:
+        """Send one binary message."""
+        if self._deflate is None:
+            self.write_frames(build_frame(OP_BINARY, payload))
+        else:
+            self._send_compressed(OP_BINARY, payload, compress)
+
+    def _send_compressed(self, opcode: int, payload: bytes, compress: bool) -> None:
+        if self._state:
+            return
+        assert self._deflate is not None
+        smaller = self._deflate.deflate(payload) if compress else None
+        if smaller is None:
+            self.write_frames(build_frame(opcode, payload))
+        else:
+            self.write_frames(build_frame(opcode, smaller, rsv1=True))
+
+    def flush(self) -> None:
+        """Hand what is queued to the transport."""
+        out = self._out
+        if out is None:
+            return
+        self._out = None
+        self._pending = 0
+        self._transport.write(out[0] if len(out) == 1 else b"".join(out))
+        if not self.writable:
+            self._check_buffered()
+
+    def pause_writing(self) -> None:
+        self.writable = False
+
+    def resume_writing(self) -> None:
+        self.writable = True
+        if self._ping is not None:
+            self.write_frames(build_frame(OP_PONG, self._ping))
+            self._ping = None
+        if self._state == _OPEN:
+            try:
+                self.receiver.on_writable()
+            except Exception:
+                logger.exception("receiver of a WebSocket failed")
+                self._fail(1011, "internal error")
+
+    def _check_buffered(self) -> None:
+        queued = self._pending + self.unsent
+        if queued > self._max_buffered and self._error is None:
+            self._error = (
+                f"{queued} bytes wait for a peer that does not read, "
+                f"the limit is {self._max_buffered} (option max_buffered_bytes)"
+            )
+            logger.warning("WebSocket dropped: %s", self._error)
+            self.abort()
+
+    # -- the end --------------------------------------------------------------------------------------
+
+    def close(self, code: int = 0, reason: str = "") -> None:
+        """Send what is queued, then a close frame (empty with code 0), and wait for the peer's."""
+        if self._state == _OPEN:
+            self.write_frames(build_frame(OP_CLOSE, build_close(code or None, reason)))
+            self._state = _CLOSING
+            self._arm()
+
+    def abort(self) -> None:
+        """Drop the connection at once; ``on_close`` follows on the next turn of the loop."""
+        if self._state == _OPEN:
+            self._state = _CLOSING
+        self._out = None
+        self._pending = 0
+        self._transport.abort()
+
+    def shut_down(self) -> None:
+        """The listener closes."""
+        self.close(1001)
+
+    def _fail(self, code: int, reason: str) -> None:
+        """End a connection that cannot go on: a close frame out, then the peer's rest is read and dropped.
+
+        Closing at once would have the kernel reset the connection over unread input, and the peer might
+        never see why.
+        """
+        if self._state == _OPEN:
+            self.write_frames(build_frame(OP_CLOSE, build_close(code, reason)))
+            self.flush()
+            if self._transport.can_write_eof():
+                self._transport.write_eof()
+            self._arm()
+            self._report(code, reason, f"{reason} (close code {code})")
+        elif self._state == _CLOSING:
+            self._end()
+
+    def _end(self) -> None:
+        """Both close frames are sent, or no longer matter: close the transport once it is empty."""
+        self.flush()
+        self._transport.close()
+        self._arm()
+
+    def _report(self, code: int, reason: str, error: str | None) -> None:
+        if self._state == _DONE:
+            return
+        self._state = _DONE
+        receiver, self.receiver = self.receiver, _NOBODY
+        try:
+            receiver.on_close(code, reason, error)
+        except Exception:
+            logger.exception("receiver of a WebSocket failed")
+
+    def _arm(self) -> None:
+        if self._deadline is None:
+            self._deadline = _CloseDeadline(self)
+            self.arm_close_deadline(self._deadline)
+
+    def arm_close_deadline(self, deadline: Deadline) -> None:
+        """Give the peer another ``close_timeout``."""
+        self._hub.wheel.arm(deadline, self._hub.limits.close_timeout)
+
+
+class _Nobody:
+    """Takes the place of a receiver that was told the end."""
+
+    __slots__ = ()
+
+    def on_text(self, payload: bytes) -> None: ...
+
+    def on_binary(self, payload: bytes) -> None: ...
+
+    def on_close(self, code: int, reason: str, error: str | None) -> None: ...
+
+    def on_writable(self) -> None: ...
+
+
+_NOBODY: Final = _Nobody()
