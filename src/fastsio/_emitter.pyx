@@ -1,0 +1,301 @@
+# cython: language_level=3, freethreading_compatible=True
+"""The event emitter under every public object: Node's names, and one dispatch loop in C."""
+
+import inspect
+import logging
+from types import FunctionType, MethodType
+
+from cpython.dict cimport PyDict_GetItem
+from cpython.object cimport PyObject_CallObject
+from cpython.ref cimport PyObject
+from cpython.tuple cimport PyTuple_GET_SIZE
+
+logger = logging.getLogger("fastsio")
+
+# A handler that takes *args can always take one more.
+cdef int UNLIMITED = 1 << 30
+cdef int CO_VARARGS = 0x04
+
+cdef object _start_awaitable = None
+
+
+def set_starter(object starter):
+    """Install what runs the awaitables that ``async def`` listeners return.
+
+    The emitter knows no event loop; the ring that does installs ``starter(awaitable, on_result, on_error)``.
+    """
+    global _start_awaitable
+    _start_awaitable = starter
+
+
+def positional_limit(object fn) -> int:
+    """How many positional arguments ``fn`` can take; a large number for ``*args``."""
+    return _positional_limit(fn)
+
+
+cdef int _positional_limit(object fn) except -1:
+    # Handlers are usually closures made once per connection: reading the code object costs
+    # a tenth of a microsecond where inspect.signature costs fifteen.
+    cdef int bound = 0
+    cdef object target = fn
+    if type(target) is MethodType:
+        target = target.__func__
+        bound = 1
+    if type(target) is FunctionType and not hasattr(target, "__wrapped__"):
+        code = target.__code__
+        if code.co_flags & CO_VARARGS:
+            return UNLIMITED
+        return max(0, code.co_argcount - bound)
+    try:
+        parameters = inspect.signature(fn).parameters.values()
+    except (TypeError, ValueError):
+        return UNLIMITED
+    cdef int count = 0
+    for parameter in parameters:
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            return UNLIMITED
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+            count += 1
+    return count
+
+
+cdef class Listener:
+    """One registered listener: the function, whether it goes after one call, how many arguments it takes."""
+
+    def __cinit__(self, object fn, bint once):
+        if not callable(fn):
+            raise TypeError(f"a listener must be callable, not {type(fn).__name__}")
+        self.fn = fn
+        self.once = once
+        self.limit = _positional_limit(fn)
+
+
+cdef class EventEmitter:
+    """Node's EventEmitter: listeners by event name, called in the order they were added.
+
+    ``on`` and its relatives work as plain calls, ``x.on("event", fn)``, and as decorators,
+    ``@x.on("event")``. A listener may be ``async def``; it is started at once.
+    """
+
+    # -- registration ---------------------------------------------------------------------------------
+
+    def on(self, str event, fn=None):
+        """Call ``fn`` each time ``event`` fires. Without ``fn``, a decorator. Returns ``fn``, or self as Node does.
+
+        ``x.on("event", fn)`` returns the emitter, so that calls chain; the decorator returns the function.
+        """
+        if fn is None:
+            return _Registrar(self, event, False, False)
+        self._add(event, fn, False, False)
+        return self
+
+    def add_listener(self, str event, fn):
+        """The same as :meth:`on` with both arguments."""
+        self._add(event, fn, False, False)
+        return self
+
+    def once(self, str event, fn=None):
+        """As :meth:`on`, for the next occurrence only."""
+        if fn is None:
+            return _Registrar(self, event, True, False)
+        self._add(event, fn, True, False)
+        return self
+
+    def prepend_listener(self, str event, fn):
+        """As :meth:`on`, before the listeners already there."""
+        self._add(event, fn, False, True)
+        return self
+
+    def prepend_once_listener(self, str event, fn):
+        """As :meth:`once`, before the listeners already there."""
+        self._add(event, fn, True, True)
+        return self
+
+    def off(self, str event, fn):
+        """Remove the most recently added listener ``fn`` of ``event``; nothing happens if there is none."""
+        cdef tuple listeners = self._listeners_of(event)
+        cdef Py_ssize_t i
+        if listeners is not None:
+            for i in range(len(listeners) - 1, -1, -1):
+                if (<Listener>listeners[i]).fn == fn:
+                    self._store(event, listeners[:i] + listeners[i + 1:])
+                    break
+        return self
+
+    def remove_listener(self, str event, fn):
+        """The same as :meth:`off`."""
+        return self.off(event, fn)
+
+    def remove_all_listeners(self, event=None):
+        """Remove every listener of ``event``, or of all events."""
+        if event is None:
+            self._events = None
+        elif self._events is not None:
+            self._events.pop(event, None)
+        return self
+
+    # -- inspection -----------------------------------------------------------------------------------
+
+    def listeners(self, str event):
+        """The functions registered for ``event``, in calling order (a new list)."""
+        cdef tuple listeners = self._listeners_of(event)
+        return [] if listeners is None else [(<Listener>entry).fn for entry in listeners]
+
+    def listener_count(self, str event):
+        """How many listeners ``event`` has."""
+        cdef tuple listeners = self._listeners_of(event)
+        return 0 if listeners is None else len(listeners)
+
+    def has_listeners(self, str event):
+        """Whether ``event`` has a listener."""
+        return self._listeners_of(event) is not None
+
+    def event_names(self):
+        """The events that have listeners (a new list)."""
+        return [] if self._events is None else list(self._events)
+
+    # -- firing ---------------------------------------------------------------------------------------
+
+    def emit(self, *args):
+        """``emit(event, *args)``: call the listeners of ``event``; True if there were any.
+
+        A plain listener's exception reaches the caller and stops the round, as in Node. An ``async def``
+        listener is started; its exception goes to :meth:`_listener_failed`.
+        """
+        if not args or not isinstance(args[0], str):
+            raise TypeError("emit() takes an event name and its arguments")
+        return self._fire(args[0], args[1:], None, False, True)
+
+    cpdef bint _fire(self, str event, tuple args, object ack, bint trim, bint propagate) except -1:
+        """Call the listeners of ``event``; False if there are none.
+
+        ``ack``: the acknowledgement the peer asked for, or None. It is handed to a listener that can take one
+        more argument than ``args`` holds; otherwise the listener's return value becomes the answer.
+        ``trim``: cut ``args`` to what each listener can take (lifecycle events, whose details are optional).
+        ``propagate``: let a plain listener's exception reach the caller.
+        """
+        cdef tuple listeners = self._listeners_of(event)
+        cdef tuple given
+        cdef Listener listener
+        cdef object result
+        cdef bint answers
+        cdef Py_ssize_t count = PyTuple_GET_SIZE(args)
+        if listeners is None:
+            return False
+        for entry in listeners:
+            listener = <Listener>entry
+            if listener.once:
+                self._remove_entry(event, listener)
+            given = args
+            answers = False
+            if ack is not None:
+                if listener.limit > count:
+                    given = args + (ack,)
+                else:
+                    answers = True
+            elif trim and listener.limit < count:
+                given = args[:listener.limit]
+            try:
+                result = PyObject_CallObject(listener.fn, given)
+                if result is not None and hasattr(result, "__await__"):
+                    if _start_awaitable is None:
+                        raise RuntimeError("an async listener needs a running fastsio engine")
+                    _start_awaitable(result, ack if answers else None, _Failure(self, event, listener.fn))
+                elif answers:
+                    _answer(ack, result)
+            except Exception as error:
+                if propagate:
+                    raise
+                self._listener_failed(event, listener.fn, error)
+        return True
+
+    def _listener_failed(self, event, fn, error):
+        """Called with what a listener raised; logs it. Subclasses say where it came from."""
+        logger.error("handler %s of %r failed", getattr(fn, "__qualname__", fn), event, exc_info=error)
+
+    # -- storage --------------------------------------------------------------------------------------
+
+    cdef tuple _listeners_of(self, str event):
+        cdef PyObject* found
+        if self._events is None:
+            return None
+        found = PyDict_GetItem(self._events, event)
+        return None if found is NULL else <tuple>found
+
+    cdef int _store(self, str event, tuple listeners) except -1:
+        if listeners:
+            self._events[event] = listeners
+        else:
+            self._events.pop(event, None)
+        return 0
+
+    cdef int _add(self, str event, object fn, bint once, bint prepend) except -1:
+        # Tuples are replaced, never changed: a round in progress keeps the listeners it began with.
+        cdef Listener listener = Listener(fn, once)
+        cdef tuple listeners = self._listeners_of(event)
+        if self._events is None:
+            self._events = {}
+        if listeners is None:
+            self._events[event] = (listener,)
+        elif prepend:
+            self._events[event] = (listener, *listeners)
+        else:
+            self._events[event] = (*listeners, listener)
+        return 0
+
+    cdef int _remove_entry(self, str event, Listener listener) except -1:
+        cdef tuple listeners = self._listeners_of(event)
+        if listeners is not None:
+            self._store(event, tuple([entry for entry in listeners if entry is not listener]))
+        return 0
+
+
+cdef int _answer(object ack, object result) except -1:
+    """A handler's return value as an acknowledgement: a tuple is several arguments, None is none."""
+    if result is None:
+        ack()
+    elif type(result) is tuple:
+        PyObject_CallObject(ack, result)
+    else:
+        ack(result)
+    return 0
+
+
+def answer(ack, result):
+    """Acknowledge with a handler's return value: a tuple is several arguments, None is none."""
+    _answer(ack, result)
+
+
+cdef class _Registrar:
+    """What ``@x.on("event")`` returns: registers the function below it and hands it back."""
+
+    cdef EventEmitter emitter
+    cdef str event
+    cdef bint once
+    cdef bint prepend
+
+    def __cinit__(self, EventEmitter emitter, str event, bint once, bint prepend):
+        self.emitter = emitter
+        self.event = event
+        self.once = once
+        self.prepend = prepend
+
+    def __call__(self, fn):
+        self.emitter._add(self.event, fn, self.once, self.prepend)
+        return fn
+
+
+cdef class _Failure:
+    """Takes an async listener's exception back to the emitter it belongs to."""
+
+    cdef EventEmitter emitter
+    cdef str event
+    cdef object fn
+
+    def __cinit__(self, EventEmitter emitter, str event, object fn):
+        self.emitter = emitter
+        self.event = event
+        self.fn = fn
+
+    def __call__(self, error):
+        self.emitter._listener_failed(self.event, self.fn, error)

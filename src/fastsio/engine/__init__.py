@@ -1,0 +1,41 @@
+"""Engine.IO: sessions over long-polling and WebSocket, usable without Socket.IO."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastsio.engine.errors import Refusal
+from fastsio.engine.request import Request, Response
+from fastsio.engine.server import EngineCore
+from fastsio.engine.serving import ListenerLike, Serving
+from fastsio.engine.session import Session
+from fastsio.options import EngineOptions, split_options
+
+__all__ = ["EngineServer", "Refusal", "Request", "Response", "Session"]
+
+
+class EngineServer(EngineCore, Serving):
+    """An Engine.IO server of its own.
+
+    >>> engine = EngineServer(ping_interval=10)
+    >>> @engine.on("connection")
+    ... def connection(session):
+    ...     session.on("message", session.send)
+
+    Takes the options of :class:`~fastsio.options.EngineOptions`.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        (engine_options,) = split_options(options, EngineOptions)
+        super().__init__(engine_options)
+        self._listeners: list[ListenerLike] = []
+
+    def handle(self, request: Request) -> None:
+        """Serve a request; those outside ``path`` are not found."""
+        if self.matches(request):
+            super().handle(request)
+        else:
+            request.exchange.respond(Response(404))
+
+    async def _close_all(self) -> None:
+        self.close_sessions()

@@ -1,0 +1,192 @@
+"""The long-polling transport: one GET that waits, POSTs that bring packets (Engine.IO protocol, "HTTP long-polling")."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from fastsio._payload import (
+    EnginePacketType,
+    decode_jsonp_body,
+    decode_payload,
+    encode_jsonp,
+    encode_payload,
+)
+from fastsio.engine.request import Headers, Request, Response
+from fastsio.exceptions import PacketError
+from fastsio.types import DisconnectReason
+
+if TYPE_CHECKING:
+    from fastsio.engine.session import Session
+
+__all__ = ["PollingTransport"]
+
+logger = logging.getLogger("fastsio.engine")
+
+Packets = Sequence[tuple[int, str | bytes | None]]
+
+_TEXT = ("Content-Type", "text/plain; charset=UTF-8")
+_BINARY = ("Content-Type", "application/octet-stream")
+_NO_STORE = ("Cache-Control", "no-store")
+_NOOP = (int(EnginePacketType.NOOP), None)
+_CLOSE = (int(EnginePacketType.CLOSE), None)
+
+
+class PollingTransport:
+    """Long-polling for one session. ``poll`` is the GET that waits for packets, if one does."""
+
+    __slots__ = ("_handshake_headers", "_jsonp", "_post", "poll", "session")
+
+    def __init__(self, session: Session, request: Request, headers: Headers) -> None:
+        """``request`` is the handshake: the first GET that waits. ``headers`` go with its answer."""
+        jsonp = request.query.get("j")
+        self.session = session
+        self.poll: Request | None = request
+        request.exchange.on_abort = self._on_aborted
+        self._handshake_headers: Headers | None = headers
+        self._post: Request | None = None
+        self._jsonp = jsonp
+
+    def on_request(self, request: Request) -> None:
+        """A request of the session, after all checks that need no session."""
+        if request.method == "GET":
+            self._on_get(request)
+        elif request.method == "POST":
+            self._on_post(request)
+        else:
+            self._respond(request, Response(500))
+
+    # -- GET ------------------------------------------------------------------------------------------
+
+    def _on_get(self, request: Request) -> None:
+        session = self.session
+        if self.poll is not None:
+            self._overlap(request)
+            return
+        self.poll = request
+        request.exchange.on_abort = self._on_aborted
+        if session.ready_state == "closing":
+            session.closing_poll(self)
+        else:
+            session.flush()
+
+    def send(self, packets: Packets, compress: bool) -> None:
+        """Answer the open poll with ``packets``."""
+        request = self.poll
+        assert request is not None
+        self.poll = None
+        session = self.session
+        # A script tag cannot take bytes, so JSONP gets binary in its text form whatever was agreed.
+        binary = session.protocol == 3 and session.supports_binary and self._jsonp is None
+        body = encode_payload(packets, session.protocol, binary)
+        content_type = _TEXT
+        if binary and any(isinstance(data, bytes) for _, data in packets):
+            content_type = _BINARY
+        if self._jsonp is not None:
+            body = encode_jsonp(self._jsonp, body)
+        headers: Headers = [content_type, _NO_STORE]
+        initial = self._handshake_headers is not None
+        if self._handshake_headers is not None:
+            headers += self._handshake_headers
+            self._handshake_headers = None
+        if compress:
+            accept = request.headers.get("accept-encoding")
+            body, encoding = session.server.http_compression.apply(body, accept)
+            if encoding is not None:
+                headers.append(("Content-Encoding", encoding))
+        self._respond(request, Response(200, headers, body), initial)
+
+    def release(self) -> None:
+        """Answer the open poll, if any, with a noop."""
+        if self.poll is not None:
+            self.send([_NOOP], False)
+
+    def finish(self) -> None:
+        """The session is over or has another transport: end the open poll with a close packet."""
+        if self.poll is not None:
+            self.send([_CLOSE], False)
+
+    def _on_aborted(self) -> None:
+        self.poll = None
+        self.session.end(DisconnectReason.TRANSPORT_ERROR, "connection closed prematurely")
+
+    # -- POST -----------------------------------------------------------------------------------------
+
+    def _on_post(self, request: Request) -> None:
+        session = self.session
+        if self._post is not None:
+            # The reference's v2 server destroys the first connection too, before the second is answered.
+            if session.protocol == 3:
+                self._post.exchange.abort()
+            self._overlap(request)
+            return
+        if session.protocol == 4 and _is_binary(request):
+            session.end(DisconnectReason.TRANSPORT_ERROR, "binary body on a protocol 4 session")
+            self._respond(request, Response(400))
+            return
+        self._post = request
+        request.exchange.on_abort = self._on_aborted
+        request.exchange.read_body(
+            session.server.options.max_http_buffer_size, self._on_body, self._on_too_large
+        )
+
+    def _on_body(self, body: bytes) -> None:
+        request, self._post = self._post, None
+        assert request is not None
+        session = self.session
+        try:
+            packets = self._decode(request, body)
+            error = None
+        except PacketError as failure:
+            packets, error = failure.packets, failure
+        for kind, data in packets:
+            session.on_polled_packet(kind, data)
+        if error is not None:
+            session.end(DisconnectReason.PARSE_ERROR, error)
+        self._respond(request, Response(200, [("Content-Type", "text/html"), _NO_STORE], b"ok"))
+
+    def _decode(self, request: Request, body: bytes) -> Sequence[tuple[int | None, str | bytes | None]]:
+        session = self.session
+        if self._jsonp is not None:
+            unescaped = decode_jsonp_body(body)
+            if unescaped is None:
+                return ()
+            body = unescaped
+        return decode_payload(
+            body,
+            session.protocol,
+            session.protocol == 3 and _is_binary(request),
+            max_packets=session.server.options.max_packets_per_payload,
+        )
+
+    def _on_too_large(self) -> None:
+        request, self._post = self._post, None
+        assert request is not None
+        session = self.session
+        logger.warning(
+            "session %s: request body above %d bytes refused (option max_http_buffer_size)",
+            session.id,
+            session.server.options.max_http_buffer_size,
+        )
+        if session.protocol == 3:
+            session.end(DisconnectReason.TRANSPORT_ERROR, "request body too large")
+            request.exchange.abort()
+        else:
+            self._respond(request, Response(413))
+
+    # -- both -----------------------------------------------------------------------------------------
+
+    def _overlap(self, request: Request) -> None:
+        self.session.end(DisconnectReason.TRANSPORT_ERROR, "overlap from client")
+        self._respond(request, Response(500 if self.session.protocol == 3 else 400))
+
+    def _respond(self, request: Request, response: Response, initial: bool = False) -> None:
+        agent = request.headers.get("user-agent", "")
+        if ";MSIE" in agent or "Trident/" in agent:
+            response.headers.append(("X-XSS-Protection", "0"))
+        self.session.server.respond(request, response, initial=initial)
+
+
+def _is_binary(request: Request) -> bool:
+    return request.headers.get("content-type") == "application/octet-stream"

@@ -1,0 +1,442 @@
+"""One Engine.IO session: heartbeat, transports, upgrade state, write buffer (Engine.IO protocol)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from fastsio._codec import EncodedPacket
+from fastsio._emitter import EventEmitter
+from fastsio._payload import EnginePacketType, decode_engine_packet, encode_engine_packet
+from fastsio.engine.polling import PollingTransport
+from fastsio.engine.request import Request, WebSocket
+from fastsio.engine.timers import Deadline
+from fastsio.exceptions import PacketError, PayloadTooLarge
+from fastsio.types import DisconnectReason
+
+if TYPE_CHECKING:
+    from fastsio.engine.server import EngineCore
+    from fastsio.engine.upgrade import Probe
+
+__all__ = ["Session"]
+
+logger = logging.getLogger("fastsio.engine")
+
+MESSAGE = int(EnginePacketType.MESSAGE)
+PING = int(EnginePacketType.PING)
+PONG = int(EnginePacketType.PONG)
+CLOSE = int(EnginePacketType.CLOSE)
+
+_TEXT_MESSAGE = ord("4")
+
+# What the deadline of an open session means.
+_PING_DUE = 0  # protocol 4: time to ping; packets from the client change nothing
+_PONG_DUE = 1  # protocol 4: pinged, the client must answer
+_CLIENT_DUE = 2  # protocol 3: the client must send something
+
+
+class Session(EventEmitter, Deadline):
+    """A client's link to the server, over whichever transport it has at the moment.
+
+    Events: ``message(data)``, ``upgrade(transport_name)``, ``drain()``, ``close(reason, description)``.
+    ``data`` is ``str`` or ``bytes``.
+    """
+
+    __slots__ = (
+        "_buffer",
+        "_buffered_bytes",
+        "_close_sink",
+        "_compress",
+        "_extended",
+        "_frame_sink",
+        "_message_sink",
+        "_phase",
+        "_polling",
+        "_probe",
+        "_websocket",
+        "deadline",
+        "id",
+        "protocol",
+        "ready_state",
+        "request",
+        "server",
+        "supports_binary",
+        "tick",
+        "upgraded",
+    )
+
+    def __init__(self, server: EngineCore, sid: str, protocol: int, request: Request) -> None:
+        self.server = server
+        self.id = sid
+        self.protocol = protocol
+        self.request = request
+        self.ready_state = "opening"
+        self.upgraded = False
+        self.supports_binary = not request.query.get("b64")
+        self.deadline = 0.0
+        self.tick = 0
+        self._websocket: WebSocket | None = None
+        self._polling: PollingTransport | None = None
+        self._probe: Probe | None = None
+        # Engine packets waiting for a poll.
+        self._buffer: list[tuple[int, str | bytes | None]] = []
+        self._buffered_bytes = 0
+        self._compress = False
+        self._phase = _PING_DUE if protocol == 4 else _CLIENT_DUE
+        self._extended = False
+        self._frame_sink: Callable[[bytes], None] | None = None
+        self._message_sink: Callable[[str | bytes], None] = self._emit_message
+        self._close_sink: Callable[[DisconnectReason, Any], None] = self._emit_close
+
+    # -- facts ----------------------------------------------------------------------------------------
+
+    @property
+    def transport(self) -> str:
+        """``"polling"`` or ``"websocket"``."""
+        return "polling" if self._websocket is None else "websocket"
+
+    @property
+    def upgrading(self) -> bool:
+        """Whether a WebSocket is being probed."""
+        return self._probe is not None
+
+    @property
+    def remote_address(self) -> str:
+        """Host of the client."""
+        return self.request.remote_address
+
+    @property
+    def writable(self) -> bool:
+        """Whether a packet would leave now: a poll is open, or the WebSocket's peer keeps up."""
+        if self._websocket is not None:
+            return self._websocket.writable
+        return self._polling is not None and self._polling.poll is not None
+
+    def __repr__(self) -> str:
+        return f"<Session {self.id} {self.transport} EIO={self.protocol} {self.ready_state}>"
+
+    def attach_sinks(
+        self,
+        frame_sink: Callable[[bytes], None],
+        message_sink: Callable[[str | bytes], None],
+        close_sink: Callable[[DisconnectReason, Any], None],
+    ) -> None:
+        """Take messages and the end directly instead of by events.
+
+        :param frame_sink: gets a text message as it stood in its WebSocket frame, UTF-8 behind the digit 4.
+        :param message_sink: gets every other message, ``str`` or ``bytes``.
+        :param close_sink: gets ``(reason, description)``.
+        """
+        self._frame_sink = frame_sink
+        self._message_sink = message_sink
+        self._close_sink = close_sink
+
+    # -- opening --------------------------------------------------------------------------------------
+
+    def open_polling(self, transport: PollingTransport) -> None:
+        """Start with long-polling."""
+        self._polling = transport
+        self._open()
+
+    def open_websocket(self, websocket: WebSocket) -> None:
+        """Start with WebSocket."""
+        self._websocket = websocket
+        self._open()
+
+    def _open(self) -> None:
+        self.ready_state = "open"
+        self._send_control(0, self.server.handshake_data(self))
+        initial = self.server.options.initial_packet
+        if initial is not None:
+            self.send(initial)
+        interval, timeout = self.server.options.ping_interval, self.server.options.ping_timeout
+        self.server.timers.arm(self, interval if self.protocol == 4 else interval + timeout)
+
+    # -- sending --------------------------------------------------------------------------------------
+
+    def send(self, data: str | bytes | bytearray | memoryview, *, compress: bool = True) -> Session:
+        """Send one message; dropped if the session is no longer open. Returns the session."""
+        if self.ready_state != "open":
+            return self
+        if not isinstance(data, str):
+            data = bytes(data)
+        websocket = self._websocket
+        if websocket is None:
+            self._queue(MESSAGE, data, compress)
+        else:
+            self._send_over(websocket, data, compress)
+        return self
+
+    def write(self, data: str | bytes | bytearray | memoryview, *, compress: bool = True) -> Session:
+        """The same as :meth:`send`."""
+        return self.send(data, compress=compress)
+
+    def send_encoded(self, packet: EncodedPacket, compress: bool = True) -> None:
+        """Send a Socket.IO packet that may be shared with other sessions; dropped if no longer open."""
+        if self.ready_state != "open":
+            return
+        websocket = self._websocket
+        if websocket is None:
+            for kind, data in packet.messages():
+                self._queue(kind, data, compress)
+        elif not websocket.compressed and (self.supports_binary or not packet.attachments):
+            websocket.write_frames(packet.frames(self.protocol))
+        else:
+            for _, data in packet.messages():
+                self._send_over(websocket, data, compress)
+
+    def _send_over(self, websocket: WebSocket, data: str | bytes, compress: bool) -> None:
+        encoded = encode_engine_packet(MESSAGE, data, self.protocol, self.supports_binary)
+        if isinstance(encoded, str):
+            websocket.send_text(encoded.encode("utf-8", "replace"), compress)
+        else:
+            websocket.send_binary(encoded, compress)
+
+    def _send_control(self, kind: int, data: str | None = None) -> None:
+        if self._websocket is None:
+            self._queue(kind, data, False)
+        else:
+            packet = encode_engine_packet(kind, data, self.protocol)
+            assert isinstance(packet, str)
+            self._websocket.send_text(packet.encode(), False)
+
+    def _queue(self, kind: int, data: str | bytes | None, compress: bool) -> None:
+        self._buffer.append((kind, data))
+        self._compress = self._compress or compress
+        if data is not None:
+            self._buffered_bytes += len(data)
+            if self._buffered_bytes > self.server.options.max_buffered_bytes:
+                limit = self.server.options.max_buffered_bytes
+                logger.warning(
+                    "session %s: more than %d bytes wait for a client that does not poll, closing it "
+                    "(option max_buffered_bytes)",
+                    self.id,
+                    limit,
+                )
+                self.end(
+                    DisconnectReason.TRANSPORT_ERROR,
+                    PayloadTooLarge(self._buffered_bytes, limit, "max_buffered_bytes"),
+                )
+                return
+        if self._polling is not None and self._polling.poll is not None:
+            self.server.flush_soon(self)
+
+    def flush(self) -> None:
+        """Hand what is queued to the open poll, or to the WebSocket that replaced it."""
+        if not self._buffer:
+            return
+        websocket, polling = self._websocket, self._polling
+        if websocket is not None:
+            packets = self._take_buffer()
+            for kind, data in packets:
+                if kind == MESSAGE and data is not None:
+                    self._send_over(websocket, data, True)
+                else:
+                    assert not isinstance(data, bytes)
+                    self._send_control(kind, data)
+        elif polling is not None and polling.poll is not None:
+            compress = self._compress
+            polling.send(self._take_buffer(), compress)
+        else:
+            return
+        self._fire("drain", (), None, False, False)
+
+    def _take_buffer(self) -> list[tuple[int, str | bytes | None]]:
+        packets = self._buffer
+        self._buffer = []
+        self._buffered_bytes = 0
+        self._compress = False
+        return packets
+
+    # -- receiving ------------------------------------------------------------------------------------
+
+    def on_text(self, payload: bytes) -> None:
+        """A text message of the session's WebSocket."""
+        if self.ready_state != "open":
+            return
+        if self._phase != _PING_DUE:
+            self._note_traffic(payload)
+        if payload and payload[0] == _TEXT_MESSAGE:
+            if self._frame_sink is not None:
+                self._frame_sink(payload)
+            else:
+                self._message_sink(payload[1:].decode())
+            return
+        try:
+            kind, data = decode_engine_packet(payload.decode(), self.protocol)
+        except PacketError as error:
+            self.end(DisconnectReason.PARSE_ERROR, error)
+            return
+        # A client ends a WebSocket session by closing it; a close packet here is ignored.
+        if kind != CLOSE:
+            self._on_packet(kind, data)
+
+    def on_binary(self, payload: bytes) -> None:
+        """A binary message of the session's WebSocket."""
+        if self.ready_state != "open":
+            return
+        if self._phase != _PING_DUE:
+            self._note_traffic(b"")
+        try:
+            kind, data = decode_engine_packet(payload, self.protocol)
+        except PacketError as error:
+            self.end(DisconnectReason.PARSE_ERROR, error)
+            return
+        # An empty binary message of protocol 4 is an empty attachment, not a message without data.
+        self._on_packet(kind, b"" if data is None else data)
+
+    def on_polled_packet(self, kind: int | None, data: str | bytes | None) -> None:
+        """A packet of a polling request body."""
+        if self.ready_state != "open":
+            return
+        if self._phase != _PING_DUE:
+            self._note_traffic(b"3" if kind == PONG else b"")
+        if kind == CLOSE:
+            if self._polling is not None:
+                self._polling.release()
+            self.end(DisconnectReason.TRANSPORT_CLOSE)
+        else:
+            self._on_packet(kind, data)
+
+    def _on_packet(self, kind: int | None, data: str | bytes | None) -> None:
+        if kind == MESSAGE:
+            self._message_sink("" if data is None else data)
+        elif kind == PING:
+            if self.protocol == 3:
+                self._send_control(PONG)
+            else:
+                self.end(DisconnectReason.TRANSPORT_ERROR, "invalid heartbeat direction")
+        elif kind == PONG and self._phase == _PONG_DUE:
+            self._phase = _PING_DUE
+            self.server.timers.arm(self, self.server.options.ping_interval)
+        # Everything else is ignored, as the reference does.
+
+    def on_writable(self) -> None:
+        """The WebSocket's peer reads again."""
+        self._fire("drain", (), None, False, False)
+
+    def on_close(self, code: int, reason: str, error: str | None) -> None:
+        """The session's WebSocket is gone."""
+        if error is None:
+            self.end(DisconnectReason.TRANSPORT_CLOSE, code)
+        else:
+            self.end(DisconnectReason.TRANSPORT_ERROR, error)
+
+    def _emit_message(self, data: str | bytes) -> None:
+        self._fire("message", (data,), None, False, False)
+
+    def _emit_close(self, reason: DisconnectReason, description: Any) -> None:
+        self._fire("close", (reason, description), None, True, False)
+
+    # -- heartbeat ------------------------------------------------------------------------------------
+
+    def _note_traffic(self, packet: bytes) -> None:
+        options = self.server.options
+        if self._phase == _CLIENT_DUE:
+            self.server.timers.arm(self, options.ping_interval + options.ping_timeout)
+        elif not self._extended and packet != b"3":
+            # The peer is alive, its pong may be queued behind a long message: one more ping_timeout, once.
+            self._extended = True
+            self.server.timers.arm(self, options.ping_timeout)
+
+    def expire(self) -> None:
+        """The heartbeat's deadline has passed, or that of a close nobody polls for."""
+        if self.ready_state == "closing":
+            self.end(DisconnectReason.FORCED_CLOSE)
+        elif self._phase == _PING_DUE:
+            self._phase = _PONG_DUE
+            self._extended = False
+            self.server.timers.arm(self, self.server.options.ping_timeout)
+            self._send_control(PING)
+        else:
+            self.end(DisconnectReason.PING_TIMEOUT)
+
+    # -- upgrade --------------------------------------------------------------------------------------
+
+    @property
+    def polling(self) -> PollingTransport | None:
+        """The polling transport, as long as it is the current one."""
+        return self._polling
+
+    def begin_probe(self, probe: Probe) -> bool:
+        """Let ``probe`` try a WebSocket; False if another does, or if the session has one already."""
+        if self._probe is not None or self._websocket is not None:
+            return False
+        self._probe = probe
+        return True
+
+    def end_probe(self, probe: Probe) -> None:
+        """``probe`` gave up; long-polling goes on."""
+        if self._probe is probe:
+            self._probe = None
+
+    def upgrade(self, websocket: WebSocket) -> None:
+        """Switch to ``websocket``: what is buffered leaves over it, in order."""
+        polling = self._polling
+        self._probe = None
+        self._polling = None
+        self._websocket = websocket
+        self.upgraded = True
+        websocket.receiver = self
+        if polling is not None:
+            polling.finish()
+        self.flush()
+        if self.ready_state == "closing":
+            self.end(DisconnectReason.FORCED_CLOSE)
+        else:
+            self._fire("upgrade", ("websocket",), None, True, False)
+
+    # -- closing --------------------------------------------------------------------------------------
+
+    def close(self, discard: bool = False) -> None:
+        """End the session; what is queued is sent first unless ``discard``.
+
+        A polling session without an open poll stays ``closing`` until the next poll takes the close packet,
+        or ``close_timeout`` passes.
+        """
+        if self.ready_state != "open":
+            return
+        if discard:
+            self._buffer = []
+        polling = self._polling
+        if polling is None:
+            self.end(DisconnectReason.FORCED_CLOSE)
+        elif polling.poll is not None:
+            polling.send([*self._take_buffer(), (CLOSE, None)], False)
+            self.end(DisconnectReason.FORCED_CLOSE)
+        else:
+            self.ready_state = "closing"
+            self.server.timers.arm(self, self.server.options.close_timeout)
+
+    def closing_poll(self, polling: PollingTransport) -> None:
+        """The poll a closing session waited for: gets what is left and the close packet."""
+        noop = (int(EnginePacketType.NOOP), None)
+        polling.send([*(self._take_buffer() or [noop]), (CLOSE, None)], False)
+        self.end(DisconnectReason.FORCED_CLOSE)
+
+    def end(self, reason: DisconnectReason, description: Any = None) -> None:
+        """The session is over: tell the peer where it can be told, forget it, report it. Once."""
+        if self.ready_state == "closed":
+            return
+        self.ready_state = "closed"
+        self.server.forget(self)
+        probe, polling, websocket = self._probe, self._polling, self._websocket
+        self._probe = self._polling = None
+        self._buffer = []
+        if probe is not None:
+            probe.abandon()
+        if polling is not None:
+            polling.finish()
+        if websocket is not None:
+            websocket.close()
+        close_sink = self._close_sink
+        # The sinks are methods bound to objects that hold this session: let reference counting free all.
+        self._frame_sink = None
+        self._message_sink = _ignore
+        self._close_sink = _ignore
+        close_sink(reason, description)
+
+
+def _ignore(*args: object) -> None:
+    pass

@@ -1,0 +1,138 @@
+"""Running user coroutines without a task where they do not need one.
+
+``asyncio.Task`` starts a coroutine on the next loop turn. Handlers must start in the order their events
+arrive, plain and async alike, so a coroutine is stepped at once; ``asyncio.current_task()`` is its own task
+all the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from typing import Any
+
+from fastsio import _emitter
+
+__all__ = ["start"]
+
+# Tasks are kept alive here while they run: the loop itself holds only weak references.
+_running: set[asyncio.Task[Any]] = set()
+
+
+async def _wrap(awaitable: Awaitable[Any]) -> Any:
+    return await awaitable
+
+
+if sys.version_info >= (3, 12):
+
+    def _eager(coroutine: Any, loop: asyncio.AbstractEventLoop) -> asyncio.Task[Any]:
+        return asyncio.Task(coroutine, loop=loop, eager_start=True)
+
+else:
+
+    class _Begun(Coroutine[Any, Any, Any]):
+        """A coroutine whose first step is already taken: hands its task what that step gave."""
+
+        __slots__ = ("_coroutine", "_first", "_outcome")
+
+        def __init__(self, coroutine: Any) -> None:
+            self._coroutine = coroutine
+            self._first = True
+            self._outcome: tuple[str, Any] = ("", None)
+
+        def begin(self) -> None:
+            try:
+                self._outcome = ("yield", self._coroutine.send(None))
+            except StopIteration as stop:
+                self._outcome = ("return", stop.value)
+            except BaseException as error:
+                self._outcome = ("raise", error)
+
+        def send(self, value: Any) -> Any:
+            if not self._first:
+                return self._coroutine.send(value)
+            self._first = False
+            kind, outcome = self._outcome
+            self._outcome = ("", None)
+            if kind == "yield":
+                return outcome
+            if kind == "return":
+                raise StopIteration(outcome)
+            raise outcome
+
+        def throw(self, typ: Any, val: Any = None, tb: Any = None) -> Any:
+            if self._first:
+                self._first = False
+                kind, outcome = self._outcome
+                if kind == "return":
+                    raise StopIteration(outcome)
+                if kind == "raise":
+                    raise outcome
+            return self._coroutine.throw(typ) if val is None else self._coroutine.throw(typ, val, tb)
+
+        def close(self) -> None:
+            self._coroutine.close()
+
+        def __await__(self) -> Generator[Any, Any, Any]:
+            raise TypeError("awaited by its task only")
+
+    def _eager(coroutine: Any, loop: asyncio.AbstractEventLoop) -> asyncio.Task[Any]:
+        begun = _Begun(coroutine)
+        task: asyncio.Task[Any] = asyncio.Task(begun, loop=loop)
+        # The documented hooks for implementors of tasks: the first step runs now, as this task.
+        outer = asyncio.current_task(loop)
+        if outer is not None:
+            asyncio.tasks._leave_task(loop, outer)
+        asyncio.tasks._enter_task(loop, task)
+        try:
+            begun.begin()
+        finally:
+            asyncio.tasks._leave_task(loop, task)
+            if outer is not None:
+                asyncio.tasks._enter_task(loop, outer)
+        return task
+
+
+def start(
+    awaitable: Awaitable[Any],
+    on_result: Callable[[Any], None] | None = None,
+    on_error: Callable[[BaseException], None] | None = None,
+) -> asyncio.Task[Any]:
+    """Run ``awaitable`` up to its first suspension now, the rest as a task of the running loop.
+
+    :param on_result: called with the result; at once if the awaitable never suspends (Python ≥ 3.12).
+    :param on_error: called with the exception, cancellation excepted.
+    """
+    loop = asyncio.get_running_loop()
+    coroutine = awaitable if asyncio.iscoroutine(awaitable) else _wrap(awaitable)
+    task = _eager(coroutine, loop)
+
+    def finished(task: asyncio.Task[Any]) -> None:
+        _running.discard(task)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is None:
+            if on_result is not None:
+                on_result(task.result())
+        elif on_error is not None:
+            on_error(error)
+
+    if task.done():
+        finished(task)
+    else:
+        _running.add(task)
+        task.add_done_callback(finished)
+    return task
+
+
+def _start_listener(
+    awaitable: Awaitable[Any],
+    ack: Callable[..., Any] | None,
+    on_error: Callable[[BaseException], None],
+) -> None:
+    start(awaitable, None if ack is None else lambda result: _emitter.answer(ack, result), on_error)
+
+
+_emitter.set_starter(_start_listener)

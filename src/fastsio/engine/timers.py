@@ -1,0 +1,143 @@
+"""Deadlines for many thousands of connections behind one loop timer.
+
+A wheel of coarse ticks: a deadline is rounded up to a tick, entries of one tick share a bucket, and the loop
+is asked to wake up once for the earliest bucket. Moving a deadline later, which is what every heartbeat does,
+is one attribute write: the entry stays where it is and is put back when its old bucket comes up.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from math import ceil
+from typing import TYPE_CHECKING, Protocol
+
+__all__ = ["Clock", "Deadline", "TimerWheel"]
+
+logger = logging.getLogger("fastsio")
+
+
+class TimerHandle(Protocol):
+    def cancel(self) -> None: ...
+
+
+class Clock(Protocol):
+    """The part of an asyncio loop that the engine uses; tests pass a clock of their own."""
+
+    def time(self) -> float: ...
+    def call_later(self, delay: float, callback: Callable[[], object]) -> TimerHandle: ...
+    def call_soon(self, callback: Callable[[], object]) -> object: ...
+
+
+class Deadline:
+    """Something with one deadline at a time; subclasses declare the slots ``deadline`` and ``tick``.
+
+    ``deadline`` is in the clock's seconds, ``tick`` the bucket it sits in, 0 when in none.
+    """
+
+    __slots__ = ()
+    if TYPE_CHECKING:
+        # A second base with slots of its own would clash with the layout of the compiled ones.
+        @property
+        def deadline(self) -> float: ...
+        @deadline.setter
+        def deadline(self, value: float) -> None: ...
+        @property
+        def tick(self) -> int: ...
+        @tick.setter
+        def tick(self, value: int) -> None: ...
+
+    def expire(self) -> None:
+        """The deadline has passed. The entry is in no bucket any more and may be armed again."""
+        raise NotImplementedError
+
+
+class TimerWheel:
+    """Arms and cancels :class:`Deadline` entries in O(1).
+
+    :param clock: an asyncio loop, or anything with ``time`` and ``call_later``.
+    :param granularity: seconds a deadline may be late; entries are never early.
+    """
+
+    __slots__ = ("_buckets", "_clock", "_granularity", "_handle", "_scheduled")
+
+    def __init__(self, clock: Clock, granularity: float) -> None:
+        self._clock = clock
+        self._granularity = granularity
+        self._buckets: dict[int, set[Deadline]] = {}
+        self._handle: TimerHandle | None = None
+        self._scheduled = 0
+
+    def __len__(self) -> int:
+        return sum(map(len, self._buckets.values()))
+
+    def arm(self, entry: Deadline, delay: float) -> None:
+        """Let ``entry`` expire ``delay`` seconds from now, whatever was set before."""
+        deadline = self._clock.time() + delay
+        entry.deadline = deadline
+        tick = ceil(deadline / self._granularity)
+        if entry.tick:
+            if entry.tick <= tick:
+                return
+            self._remove(entry)
+        self._insert(entry, tick)
+
+    def cancel(self, entry: Deadline) -> None:
+        """Forget ``entry``; nothing happens if it is not armed."""
+        if entry.tick:
+            self._remove(entry)
+
+    def close(self) -> None:
+        """Forget every entry and stop the loop timer."""
+        for bucket in self._buckets.values():
+            for entry in bucket:
+                entry.tick = 0
+        self._buckets.clear()
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+    def _insert(self, entry: Deadline, tick: int) -> None:
+        entry.tick = tick
+        bucket = self._buckets.get(tick)
+        if bucket is None:
+            self._buckets[tick] = {entry}
+            if self._handle is None or tick < self._scheduled:
+                self._schedule(tick)
+        else:
+            bucket.add(entry)
+
+    def _remove(self, entry: Deadline) -> None:
+        bucket = self._buckets.get(entry.tick)
+        if bucket is not None:  # else it is the one being expired
+            bucket.discard(entry)
+            if not bucket:
+                del self._buckets[entry.tick]
+        entry.tick = 0
+
+    def _schedule(self, tick: int) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+        self._scheduled = tick
+        delay = tick * self._granularity - self._clock.time()
+        self._handle = self._clock.call_later(max(0.0, delay), self._run)
+
+    def _run(self) -> None:
+        self._handle = None
+        now = self._clock.time()
+        # Loops may wake a hair before the time asked for.
+        current = int(now / self._granularity + 0.001)
+        for tick in sorted(tick for tick in self._buckets if tick <= current):
+            for entry in self._buckets.pop(tick, ()):
+                if entry.tick != tick:
+                    continue
+                entry.tick = 0
+                if entry.deadline > tick * self._granularity:
+                    self._insert(entry, ceil(entry.deadline / self._granularity))
+                    continue
+                try:
+                    entry.expire()
+                except Exception:
+                    logger.exception("timer of %r failed", entry)
+        if self._buckets and self._handle is None:
+            self._schedule(min(self._buckets))
