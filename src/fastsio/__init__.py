@@ -1,0 +1,1 @@
+"""Socket.IO for Python: a compiled protocol engine under Node's event-emitter API."""

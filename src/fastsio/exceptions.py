@@ -1,0 +1,116 @@
+"""Every exception fastsio raises.
+
+::
+
+    FastSIOError
+    ├── ProtocolError                what a peer sent breaks the protocol
+    │   └── PacketError              undecodable packet, payload or frame (also a ValueError)
+    │       ├── TooManyAttachments   more binary attachments than ``max_attachments``
+    │       └── PayloadTooLarge      more bytes or packets than the limit in force
+    ├── ConnectionRefused            raise it in a middleware or handler to refuse a client
+    ├── NamespaceNotFound            no such namespace
+    ├── AckTimeout                   no acknowledgement within the time asked for (also a TimeoutError)
+    ├── Disconnected                 the peer went away while something waited for it
+    └── OptionError                  unknown or impossible option (also a TypeError)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+__all__ = [
+    "AckTimeout",
+    "ConnectionRefused",
+    "Disconnected",
+    "FastSIOError",
+    "NamespaceNotFound",
+    "OptionError",
+    "PacketError",
+    "PayloadTooLarge",
+    "ProtocolError",
+    "TooManyAttachments",
+]
+
+
+class FastSIOError(Exception):
+    """Root of all exceptions of this package."""
+
+
+class ProtocolError(FastSIOError):
+    """What a peer sent breaks the protocol."""
+
+
+class PacketError(ProtocolError, ValueError):
+    """A packet, payload or frame that cannot be decoded, or a value that cannot be encoded.
+
+    ``packets`` holds what a payload carried before the undecodable part, as ``(type, data)`` pairs: the
+    reference parsers deliver those and then stop.
+    """
+
+    def __init__(self, message: str = "", *, packets: Sequence[tuple[int | None, Any]] = ()) -> None:
+        super().__init__(message)
+        self.packets = list(packets)
+
+
+class TooManyAttachments(PacketError):
+    """A binary packet announces more attachments than ``max_attachments``."""
+
+    def __init__(self, count: int, limit: int) -> None:
+        super().__init__(f"{count} attachments, the limit is {limit} (option max_attachments)")
+        self.count = count
+        self.limit = limit
+
+
+class PayloadTooLarge(PacketError):
+    """More bytes or packets than the limit in force; ``option`` names what raises it."""
+
+    def __init__(self, size: int, limit: int, option: str, *, unit: str = "bytes") -> None:
+        super().__init__(f"{size} {unit}, the limit is {limit} (option {option})")
+        self.size = size
+        self.limit = limit
+        self.option = option
+
+
+class ConnectionRefused(FastSIOError):
+    """Raised by a middleware to refuse a connection; the client gets ``message`` and ``data``.
+
+    ``data`` is any JSON value: it becomes ``err.data`` of the client's ``connect_error`` event.
+    """
+
+    def __init__(self, message: str = "connection refused", data: Any = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.data = data
+
+
+class NamespaceNotFound(FastSIOError):
+    """No namespace of that name exists and no dynamic namespace accepts it."""
+
+    def __init__(self, namespace: str) -> None:
+        super().__init__(f"no namespace {namespace!r}")
+        self.namespace = namespace
+
+
+class AckTimeout(FastSIOError, TimeoutError):
+    """No acknowledgement arrived within ``timeout`` seconds.
+
+    ``responses`` holds what the other recipients of a broadcast had answered by then.
+    """
+
+    def __init__(self, timeout: float, responses: Sequence[Any] = ()) -> None:
+        super().__init__("operation has timed out")
+        self.timeout = timeout
+        self.responses = list(responses)
+
+
+class Disconnected(FastSIOError, ConnectionError):
+    """The peer disconnected while an acknowledgement or a reply was awaited."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"disconnected: {reason}")
+        self.reason = reason
+
+
+class OptionError(FastSIOError, TypeError):
+    """An option that does not exist, or a value it cannot take."""
