@@ -13,7 +13,9 @@ cdef inline Py_ssize_t frame_header_size(Py_ssize_t n) noexcept nogil:
     return 4 if n <= 0xFFFF else 10
 
 
-cdef inline Py_ssize_t write_frame_header(unsigned char* out, int opcode, Py_ssize_t n, bint fin) noexcept nogil:
+cdef inline Py_ssize_t write_frame_header(
+    unsigned char* out, int opcode, Py_ssize_t n, bint fin
+) noexcept nogil:
     """Write an unmasked header at `out`, which has room for frame_header_size(n) bytes; returns that size."""
     cdef int i
     out[0] = <unsigned char>((0x80 if fin else 0) | opcode)

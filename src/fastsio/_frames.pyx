@@ -59,10 +59,12 @@ cdef enum:
 cdef uint64_t HIGH_BITS = 0x8080808080808080
 
 
-# ---------------------------------------------------------------------------------------------- masks, UTF-8
+# ----------------------------------------------------------------------------------- masks, UTF-8
 
 
-cdef inline void copy_masked(uint8_t* out, const uint8_t* p, Py_ssize_t n, const uint8_t* mask) noexcept nogil:
+cdef inline void copy_masked(
+    uint8_t* out, const uint8_t* p, Py_ssize_t n, const uint8_t* mask
+) noexcept nogil:
     """out[i] = p[i] ^ mask[i % 4], eight bytes at a time; out may be p."""
     cdef uint64_t key, word
     cdef Py_ssize_t i = 0
@@ -154,7 +156,7 @@ cdef inline bint utf8_valid(const uint8_t* p, Py_ssize_t n) noexcept nogil:
     return utf8_feed(&state, p, n) and state.need == 0
 
 
-# ---------------------------------------------------------------------------------------------- close payloads
+# ----------------------------------------------------------------------------------- close payloads
 
 
 cdef inline bint close_code_allowed(int code) noexcept nogil:
@@ -177,7 +179,7 @@ cdef int close_error(const uint8_t* p, Py_ssize_t n) noexcept nogil:
     return 0
 
 
-# ---------------------------------------------------------------------------------------------- parser
+# ----------------------------------------------------------------------------------- parser
 
 
 @cython.final
@@ -471,7 +473,7 @@ cdef class FrameParser:
         self._remaining = 0
 
 
-# ---------------------------------------------------------------------------------------------- builders
+# ----------------------------------------------------------------------------------- builders
 
 
 def build_frame(int opcode, payload, *, bint fin=True, bint rsv1=False, mask=None):
