@@ -13,6 +13,7 @@ from re import compile as _compile
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.number cimport PyNumber_Index
 from cpython.unicode cimport (
     PyUnicode_AsUTF8AndSize,
     PyUnicode_DATA,
@@ -207,7 +208,8 @@ cdef bytes decode_base64_text(str text, Py_ssize_t start):
     cdef const char* data
     # Letters are ASCII; what else there is would be skipped, so it may go beforehand.
     if not text.isascii():
-        text = text[:start] + text[start:].encode("ascii", "ignore").decode("ascii")
+        text = text[start:].encode("ascii", "ignore").decode("ascii")
+        start = 0
     data = PyUnicode_AsUTF8AndSize(text, &size)
     return decode_base64(<const unsigned char*>data + start, size - start)
 
@@ -218,7 +220,7 @@ cdef int packet_type(object value) except -1:
     """A packet type given by the application."""
     cdef long long number
     try:
-        number = value
+        number = PyNumber_Index(value)
     except (TypeError, OverflowError) as error:
         raise PacketError(f"no Engine.IO packet type: {value!r}") from error
     if not 0 <= number <= LAST_TYPE:
