@@ -1,0 +1,47 @@
+# cython: language_level=3
+"""Shape of the Socket.IO packets, for the compiled modules of the upper rings."""
+
+cimport cython
+
+
+cdef class Packet:
+    cdef int _type
+    cdef public str namespace
+    cdef public object data
+    cdef public object id
+    cdef list _attachments
+
+
+cdef class EncodedPacket:
+    cdef bytes _frame            # WebSocket text frame of "4" + text, as a server sends it
+    cdef Py_ssize_t _offset      # where the text begins in _frame
+    cdef readonly tuple attachments
+    cdef bytes _text
+    cdef bytes _frames3
+    cdef bytes _frames4
+    cdef list _messages
+
+    cpdef bytes frames(self, int protocol)
+    cpdef list messages(self)
+    cdef bytes text_bytes(self)
+    cdef bytes _build_frames(self, int protocol)
+
+
+cdef class Decoder:
+    cdef readonly int protocol
+    cdef readonly Py_ssize_t max_attachments
+    cdef readonly Py_ssize_t max_bytes
+    cdef Packet _packet          # waiting for attachments, else None
+    cdef Py_ssize_t _expected
+    cdef Py_ssize_t _size        # bytes of _packet so far
+
+    cpdef Packet add_text(self, bytes data, Py_ssize_t offset=*)
+    cpdef Packet add_binary(self, bytes data)
+    cdef Packet _decode(self, const char* text, Py_ssize_t size, const char* errors)
+    cdef Packet _complete(self)
+    cdef Packet _unknown_type(self, unsigned char c)
+
+
+cpdef EncodedPacket encode_event(tuple args, str namespace=*, object id=*)
+cpdef EncodedPacket encode_ack(object args, str namespace, object id)
+cpdef EncodedPacket encode_packet(Packet packet, int protocol=*)

@@ -1,0 +1,870 @@
+# cython: language_level=3, freethreading_compatible=True
+"""Socket.IO packets of protocols 4 (v2 clients) and 5 (v3 and v4 clients).
+
+A packet is ``<type> [<attachments> "-"] [<namespace> ","] [<ack id>] [<JSON>]`` in one text message, followed by
+its binary attachments in messages of their own. JSON is orjson; what orjson refuses although JavaScript sends or
+prints it (lone surrogates, numbers beyond 64 bits, keys that are not strings) takes a slow path.
+"""
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
+from cpython.long cimport PyLong_AsLongLongAndOverflow
+from cpython.memoryview cimport PyMemoryView_FromMemory
+from cpython.buffer cimport PyBUF_READ
+from cpython.object cimport PyObject
+from cpython.unicode cimport PyUnicode_AsUTF8AndSize, PyUnicode_DecodeUTF8
+from libc.string cimport memchr, memcpy
+
+from fastsio._frames cimport frame_header_size, write_frame_header
+
+import dataclasses
+import datetime
+import json
+import re
+from array import array
+from decimal import Decimal
+from enum import Enum, IntEnum
+from json.encoder import encode_basestring
+from uuid import UUID
+
+import orjson
+
+from fastsio.exceptions import PacketError, PayloadTooLarge, TooManyAttachments
+
+
+class PacketType(IntEnum):
+    """The type digit of a packet; number 4 is called ERROR in protocol 4."""
+
+    CONNECT = 0
+    DISCONNECT = 1
+    EVENT = 2
+    ACK = 3
+    CONNECT_ERROR = 4
+    BINARY_EVENT = 5
+    BINARY_ACK = 6
+    ERROR = 4
+
+
+# The same numbers for C, where a switch over them costs nothing.
+cdef enum:
+    CONNECT = 0
+    DISCONNECT = 1
+    EVENT = 2
+    ACK = 3
+    CONNECT_ERROR = 4
+    BINARY_EVENT = 5
+    BINARY_ACK = 6
+
+cdef enum:
+    OP_TEXT = 1
+    OP_BINARY = 2
+    # orjson reads 1024 levels; the slow path reads and writes no more, whatever the interpreter's stack allows.
+    MAX_DEPTH = 1024
+    # 2^53 - 1, the largest ack id JavaScript counts to, has 16 digits.
+    MAX_DIGITS = 16
+    # Below this a copy is cheaper than the memoryview object that would save it.
+    COPY_LIMIT = 8192
+    CACHED_PLACEHOLDERS = 32
+
+cdef tuple _TYPES = tuple(PacketType(number) for number in range(7))
+cdef object _dumps = orjson.dumps
+cdef object _loads = orjson.loads
+cdef object _Fragment = orjson.Fragment
+# Dates go to the callback, since JavaScript prints them its own way.
+cdef object _OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME
+# What Node's own sockets emit locally: a peer may not fire those (parser 4.2.4).
+cdef frozenset _RESERVED = frozenset(
+    ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"]
+)
+cdef tuple _BYTES_LIKE = (bytes, bytearray, memoryview, array)
+cdef object _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+cdef object _UTC = datetime.timezone.utc
+
+
+cdef bytes _placeholder(Py_ssize_t number):
+    return b'{"_placeholder":true,"num":%d}' % number
+
+
+cdef tuple _PLACEHOLDERS = tuple([_Fragment(_placeholder(number)) for number in range(CACHED_PLACEHOLDERS)])
+
+
+# ---------------------------------------------------------------------------------------------- packets
+
+
+@cython.final
+@cython.freelist(64)
+cdef class Packet:
+    """One Socket.IO packet: ``Packet(type, namespace="/", data=None, id=None)``.
+
+    ``data`` is what the JSON part stands for: ``[event, *args]`` of an event, the arguments of an ack, the auth or
+    the sid of a connect, the error of a connect error. ``data=None`` means that there is none. ``id`` is the ack
+    id, ``None`` without one. Raises PacketError for a type that does not exist.
+    """
+
+    def __init__(self, object type, str namespace not None="/", object data=None, object id=None):
+        self.type = type
+        self.namespace = namespace
+        self.data = data
+        self.id = id
+
+    @property
+    def type(self):
+        """What kind of packet it is."""
+        return _TYPES[self._type]
+
+    @type.setter
+    def type(self, object value):
+        if value not in _TYPES:
+            raise PacketError(f"no packet type {value!r}")
+        self._type = value
+
+    @property
+    def attachments(self):
+        """The binary messages a decoded packet came with, in wire order; they are in ``data`` already."""
+        if self._attachments is None:
+            self._attachments = []
+        return self._attachments
+
+    def __eq__(self, object other):
+        if not isinstance(other, Packet):
+            return NotImplemented
+        cdef Packet that = <Packet>other
+        return (
+            self._type == that._type
+            and self.namespace == that.namespace
+            and self.id == that.id
+            and self.data == that.data
+            and self.attachments == that.attachments
+        )
+
+    __hash__ = None
+
+    def __repr__(self):
+        return f"Packet({self.type.name}, namespace={self.namespace!r}, data={self.data!r}, id={self.id!r})"
+
+
+@cython.final
+@cython.freelist(64)
+@cython.no_gc  # holds bytes, and lists and tuples of bytes and str that it made itself: no cycle can pass through
+cdef class EncodedPacket:
+    """A packet in its wire forms, encoded once for any number of recipients.
+
+    Made by ``encode_event``, ``encode_ack`` and ``encode_packet``. Immutable: what it returns is shared.
+    """
+
+    def __cinit__(self):
+        self.attachments = ()
+
+    def __init__(self):
+        raise TypeError("EncodedPacket is made by encode_event, encode_ack and encode_packet")
+
+    def __reduce__(self):
+        raise TypeError("EncodedPacket cannot be pickled")
+
+    def __repr__(self):
+        return f"<EncodedPacket {self.text_bytes()!r} attachments={len(self.attachments)}>"
+
+    @property
+    def text(self):
+        """The text message in UTF-8, without Engine.IO's packet type in front."""
+        return self.text_bytes()
+
+    cpdef bytes frames(self, int protocol):
+        """All messages of the packet as unmasked WebSocket frames, one after the other.
+
+        ``protocol`` is the Engine.IO protocol, 3 or 4: binary frames of protocol 3 begin with the packet type.
+        Raises ValueError for another protocol.
+        """
+        if protocol != 3 and protocol != 4:
+            raise ValueError(f"no Engine.IO protocol {protocol}")
+        if not self.attachments:
+            return self._frame
+        cdef bytes frames
+        with cython.critical_section(self):
+            frames = self._frames3 if protocol == 3 else self._frames4
+            if frames is None:
+                frames = self._build_frames(protocol)
+                if protocol == 3:
+                    self._frames3 = frames
+                else:
+                    self._frames4 = frames
+        return frames
+
+    cpdef list messages(self):
+        """The messages as Engine.IO packets: ``[(4, text), (4, attachment), ...]``; do not change the list."""
+        cdef list messages
+        with cython.critical_section(self):
+            messages = self._messages
+            if messages is None:
+                messages = [(4, self._frame[self._offset:].decode())]
+                messages += [(4, attachment) for attachment in self.attachments]
+                self._messages = messages
+        return messages
+
+    cdef bytes text_bytes(self):
+        cdef bytes text
+        with cython.critical_section(self):
+            text = self._text
+            if text is None:
+                text = self._frame[self._offset:]
+                self._text = text
+        return text
+
+    cdef bytes _build_frames(self, int protocol):
+        """The text frame and one binary frame per attachment, in one allocation."""
+        cdef Py_ssize_t prefix = 1 if protocol == 3 else 0
+        cdef Py_ssize_t text_size = PyBytes_GET_SIZE(self._frame)
+        cdef Py_ssize_t total = text_size
+        cdef Py_ssize_t size
+        cdef bytes attachment
+        for attachment in self.attachments:
+            size = PyBytes_GET_SIZE(attachment) + prefix
+            total += frame_header_size(size) + size
+        cdef bytes result = PyBytes_FromStringAndSize(NULL, total)
+        cdef char* out = PyBytes_AS_STRING(result)
+        memcpy(out, PyBytes_AS_STRING(self._frame), text_size)
+        out += text_size
+        for attachment in self.attachments:
+            size = PyBytes_GET_SIZE(attachment)
+            out += write_frame_header(<unsigned char*>out, OP_BINARY, size + prefix, True)
+            if prefix:
+                out[0] = 4
+                out += 1
+            memcpy(out, PyBytes_AS_STRING(attachment), size)
+            out += size
+        return result
+
+
+# --------------------------------------------------------------------------------------------- encoding
+
+
+@cython.final
+@cython.freelist(16)
+@cython.no_gc  # lives for one call and holds bytes only
+cdef class _Attachments:
+    """orjson's callback of one encoding: collects bytes in traversal order, prints what JavaScript prints."""
+
+    cdef list found
+    cdef bint as_json    # protocol 4 prints a Buffer in a packet that its caller did not call binary
+
+    def __call__(self, object value):
+        return self.replace(value)
+
+    cdef object replace(self, object value):
+        cdef Py_ssize_t number
+        if isinstance(value, _BYTES_LIKE):
+            if self.as_json:
+                return {"type": "Buffer", "data": list(bytes(value))}
+            number = self.add(value)
+            if number < CACHED_PLACEHOLDERS:
+                return _PLACEHOLDERS[number]
+            return _Fragment(_placeholder(number))
+        if isinstance(value, float):
+            return float(value)
+        if isinstance(value, tuple):
+            return list(value)
+        if isinstance(value, (datetime.date, datetime.time)):
+            return _iso(value)
+        raise TypeError(f"cannot encode {type(value).__name__}")
+
+    cdef Py_ssize_t add(self, object value) except -1:
+        """Keep a snapshot of a bytes-like and return its number."""
+        if self.found is None:
+            self.found = []
+        self.found.append(value if type(value) is bytes else bytes(value))
+        return PyList_GET_SIZE(self.found) - 1
+
+
+cdef str _iso(object value):
+    """A date as JavaScript's toISOString prints it; naive ones are UTC."""
+    if not isinstance(value, datetime.datetime):
+        return value.isoformat()
+    if value.tzinfo is not None:
+        value = value.astimezone(_UTC).replace(tzinfo=None)
+    return value.isoformat(timespec="milliseconds") + "Z"
+
+
+cdef str _js_number(object value):
+    """A float as JavaScript's String() prints it."""
+    cdef str text = float.__repr__(value)
+    if text in ("nan", "inf", "-inf"):
+        return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[text]
+    if text.endswith(".0"):
+        text = text[:-2]
+    if text == "-0":
+        return "0"
+    if "e" not in text:
+        return text
+    mantissa, exponent = text.split("e")
+    if -7 < int(exponent) < 21:
+        return format(Decimal(text), "f")
+    return f"{mantissa.removesuffix('.0')}e{int(exponent):+d}"
+
+
+cdef str _js_key(object key):
+    """A dict key as JavaScript prints the property name."""
+    if isinstance(key, Enum):
+        key = key.value
+    if isinstance(key, str):
+        return str.__str__(key)
+    if key is None:
+        return "null"
+    if isinstance(key, bool):
+        return "true" if key else "false"
+    if isinstance(key, int):
+        return int.__repr__(key)
+    if isinstance(key, float):
+        return _js_number(key)
+    if isinstance(key, UUID):
+        return str(key)
+    raise TypeError(f"cannot encode a key of type {type(key).__name__}")
+
+
+cdef int _write(object value, list out, _Attachments attachments, int depth) except -1:
+    """Append the JSON of a value to `out`: the slow path, which knows everything that JavaScript prints."""
+    if depth > MAX_DEPTH:
+        raise ValueError(f"more than {MAX_DEPTH} levels, or a cycle")
+    if isinstance(value, Enum):
+        return _write(value.value, out, attachments, depth + 1)
+    if value is None:
+        out.append("null")
+    elif isinstance(value, bool):
+        out.append("true" if value else "false")
+    elif isinstance(value, str):
+        out.append(encode_basestring(value))
+    elif isinstance(value, int):
+        out.append(int.__repr__(value))
+    elif isinstance(value, float):
+        # NaN and the infinities have no JSON form; JSON.stringify prints null.
+        out.append(_js_number(value) if value - value == 0 else "null")
+    elif isinstance(value, (list, tuple)):
+        _write_array(value, out, attachments, depth)
+    elif isinstance(value, dict):
+        _write_object(value, out, attachments, depth)
+    elif isinstance(value, UUID):
+        out.append(f'"{value}"')
+    elif isinstance(value, _Fragment):
+        out.append(orjson.dumps(value).decode())
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        # As orjson does: fields in order, private ones left out.
+        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        _write_object({k: v for k, v in fields.items() if k[0] != "_"}, out, attachments, depth)
+    elif isinstance(value, _BYTES_LIKE) and not attachments.as_json:
+        out.append(_placeholder(attachments.add(value)).decode())
+    else:
+        return _write(attachments.replace(value), out, attachments, depth + 1)
+    return 0
+
+
+cdef int _write_array(object values, list out, _Attachments attachments, int depth) except -1:
+    cdef bint first = True
+    out.append("[")
+    for value in values:
+        if not first:
+            out.append(",")
+        first = False
+        _write(value, out, attachments, depth + 1)
+    out.append("]")
+    return 0
+
+
+cdef int _write_object(dict values, list out, _Attachments attachments, int depth) except -1:
+    cdef bint first = True
+    out.append("{")
+    for key, value in values.items():
+        if not first:
+            out.append(",")
+        first = False
+        out.append(encode_basestring(_js_key(key)))
+        out.append(":")
+        _write(value, out, attachments, depth + 1)
+    out.append("}")
+    return 0
+
+
+def _escape_surrogate(match):
+    return f"\\u{ord(match[0]):04x}"
+
+
+cdef bytes _dumps_slow(object value, _Attachments attachments):
+    """JSON of what orjson refused; PacketError for what JavaScript has no form of."""
+    cdef list out = []
+    cdef str text
+    attachments.found = None
+    try:
+        _write(value, out, attachments, 1)
+        text = "".join(out)
+        try:
+            return text.encode()
+        except UnicodeEncodeError:
+            # Halves that stand side by side are one character; the others JSON.stringify escapes.
+            text = text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+            return _LONE_SURROGATE.sub(_escape_surrogate, text).encode()
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise PacketError(f"cannot encode packet: {error}") from error
+
+
+cdef bytes _dump(object value, _Attachments attachments):
+    try:
+        return _dumps(value, attachments, _OPTIONS)
+    except TypeError:
+        return _dumps_slow(value, attachments)
+
+
+cdef EncodedPacket _assemble(
+    int type, bint binary, str namespace, object id, bytes payload, list attachments
+):
+    """Header and JSON behind Engine.IO's packet type and a WebSocket header, in one allocation."""
+    cdef const char* name = NULL
+    cdef Py_ssize_t name_size = 0
+    cdef char number[24]
+    cdef Py_ssize_t number_start = 24
+    cdef char count[24]
+    cdef Py_ssize_t count_start = 24
+    cdef bytes long_number = None
+    cdef long long small
+    cdef int overflow = 0
+    cdef Py_ssize_t size = 2
+
+    if namespace is not "/":
+        if namespace is None:
+            raise PacketError("a packet needs a namespace")
+        try:
+            name = PyUnicode_AsUTF8AndSize(namespace, &name_size)
+        except UnicodeEncodeError as error:
+            raise PacketError("the namespace is not encodable") from error
+        if name_size == 0 or name[0] != b"/" or memchr(name, b",", name_size) != NULL:
+            raise PacketError(f"a namespace begins with / and has no comma: {namespace!r}")
+        if name_size == 1:
+            name_size = 0
+        else:
+            size += name_size + 1
+    if binary:
+        count_start = _digits(count, 0 if attachments is None else PyList_GET_SIZE(attachments))
+        size += 24 - count_start + 1
+    if id is not None:
+        if not isinstance(id, int):
+            raise PacketError(f"an ack id is an integer, not {id!r}")
+        small = PyLong_AsLongLongAndOverflow(id, &overflow)
+        if overflow > 0:
+            try:
+                long_number = int.__repr__(id).encode()
+            except ValueError as error:
+                raise PacketError("the ack id is too large") from error
+            size += PyBytes_GET_SIZE(long_number)
+        elif overflow < 0 or small < 0:
+            raise PacketError(f"an ack id is not negative: {id!r}")
+        else:
+            number_start = _digits(number, small)
+            size += 24 - number_start
+    cdef Py_ssize_t payload_size = 0 if payload is None else PyBytes_GET_SIZE(payload)
+    size += payload_size
+
+    cdef Py_ssize_t header_size = frame_header_size(size)
+    cdef bytes frame = PyBytes_FromStringAndSize(NULL, header_size + size)
+    cdef char* out = PyBytes_AS_STRING(frame)
+    out += write_frame_header(<unsigned char*>out, OP_TEXT, size, True)
+    out[0] = b"4"
+    out[1] = <char>(c"0" + type)
+    out += 2
+    if binary:
+        memcpy(out, count + count_start, 24 - count_start)
+        out += 24 - count_start
+        out[0] = b"-"
+        out += 1
+    if name_size:
+        memcpy(out, name, name_size)
+        out += name_size
+        out[0] = b","
+        out += 1
+    if long_number is not None:
+        memcpy(out, PyBytes_AS_STRING(long_number), PyBytes_GET_SIZE(long_number))
+        out += PyBytes_GET_SIZE(long_number)
+    elif number_start < 24:
+        memcpy(out, number + number_start, 24 - number_start)
+        out += 24 - number_start
+    if payload_size:
+        memcpy(out, PyBytes_AS_STRING(payload), payload_size)
+
+    cdef EncodedPacket packet = EncodedPacket.__new__(EncodedPacket)
+    packet._frame = frame
+    packet._offset = header_size + 1
+    if attachments is not None:
+        packet.attachments = tuple(attachments)
+    return packet
+
+
+cdef Py_ssize_t _digits(char* out, long long value) noexcept nogil:
+    """Write a number that is not negative to the end of 24 bytes; returns where it begins."""
+    cdef Py_ssize_t i = 24
+    while True:
+        i -= 1
+        out[i] = <char>(c"0" + value % 10)
+        value //= 10
+        if value == 0:
+            return i
+
+
+cdef EncodedPacket _encode(int type, int binary_type, str namespace, object id, object data):
+    """A packet whose type its content decides: `binary_type` if there are attachments, else `type`."""
+    cdef _Attachments attachments = _Attachments.__new__(_Attachments)
+    cdef bytes payload = _dump(data, attachments)
+    if attachments.found is None:
+        return _assemble(type, False, namespace, id, payload, None)
+    return _assemble(binary_type, True, namespace, id, payload, attachments.found)
+
+
+cpdef EncodedPacket encode_event(tuple args, str namespace="/", object id=None):
+    """Encode an event: EVENT, or BINARY_EVENT if its arguments hold bytes.
+
+    ``args`` is ``(event, *arguments)``, ``id`` the ack id if an answer is wanted. Raises PacketError for values
+    that have no JSON form. Bytes are copied as they are now, except immutable ``bytes``.
+    """
+    if not args:
+        raise PacketError("an event needs a name")
+    return _encode(EVENT, BINARY_EVENT, namespace, id, args)
+
+
+cpdef EncodedPacket encode_ack(object args, str namespace, object id):
+    """Encode the answer to event ``id``: ACK, or BINARY_ACK if its arguments hold bytes.
+
+    ``args`` is a tuple or list, possibly empty. Raises PacketError for values that have no JSON form.
+    """
+    if not isinstance(args, (tuple, list)):
+        raise PacketError("the arguments of an ack are a tuple or a list")
+    if id is None:
+        raise PacketError("an ack needs an id")
+    return _encode(ACK, BINARY_ACK, namespace, id, args)
+
+
+cpdef EncodedPacket encode_packet(Packet packet, int protocol=5):
+    """Encode any packet for Socket.IO protocol 4 or 5.
+
+    Protocol 5 decides by content whether an event or ack is binary. In protocol 4 the type says so: bytes in an
+    EVENT are printed as JSON, as Node prints a Buffer, and a BINARY_EVENT may have no attachment. Raises
+    PacketError for values that have no JSON form and ValueError for another protocol.
+    """
+    if packet is None:
+        raise PacketError("nothing to encode")
+    if protocol != 4 and protocol != 5:
+        raise ValueError(f"no Socket.IO protocol {protocol}")
+    cdef int type = packet._type
+    cdef bint binary = type == BINARY_EVENT or type == BINARY_ACK
+    cdef _Attachments attachments = None
+    cdef bytes payload = None
+    if protocol == 5 and (binary or type == EVENT or type == ACK):
+        if packet.data is not None:
+            if type == EVENT or type == BINARY_EVENT:
+                return _encode(EVENT, BINARY_EVENT, packet.namespace, packet.id, packet.data)
+            return _encode(ACK, BINARY_ACK, packet.namespace, packet.id, packet.data)
+        type = EVENT if type == EVENT or type == BINARY_EVENT else ACK
+        binary = False
+    if packet.data is not None:
+        attachments = _Attachments.__new__(_Attachments)
+        attachments.as_json = not binary
+        payload = _dump(packet.data, attachments)
+    return _assemble(
+        type, binary, packet.namespace, packet.id, payload, None if attachments is None else attachments.found
+    )
+
+
+def encode(Packet packet not None, int protocol=5):
+    """Encode a packet into its messages: the text first, then one ``bytes`` per attachment.
+
+    The same as ``encode_packet``, for those who want plain values.
+    """
+    cdef EncodedPacket encoded = encode_packet(packet, protocol)
+    return [encoded.text_bytes().decode(), *encoded.attachments]
+
+
+# --------------------------------------------------------------------------------------------- decoding
+
+
+def _refuse_constant(name):
+    raise ValueError(f"{name} is not JSON")
+
+
+def _parse_int(digits):
+    # As orjson and JavaScript: beyond 64 bits an integer is a float. Also keeps clear of the quadratic int().
+    return int(digits) if len(digits) < 20 else float(digits)
+
+
+cdef object _slow_decoder = json.JSONDecoder(parse_int=_parse_int, parse_constant=_refuse_constant)
+
+
+@cython.boundscheck(False)
+@cython.wraparound(False)
+cdef bint _too_deep(const char* text, Py_ssize_t size) noexcept nogil:
+    """Whether brackets outside strings nest deeper than MAX_DEPTH."""
+    cdef Py_ssize_t i = 0
+    cdef int depth = 0
+    cdef bint quoted = False
+    cdef char c
+    while i < size:
+        c = text[i]
+        if quoted:
+            if c == c"\\":
+                i += 1
+            elif c == c'"':
+                quoted = False
+        elif c == c'"':
+            quoted = True
+        elif c == c"[" or c == c"{":
+            depth += 1
+            if depth > MAX_DEPTH:
+                return True
+        elif c == c"]" or c == c"}":
+            depth -= 1
+        i += 1
+    return False
+
+
+cdef object _loads_slow(const char* text, Py_ssize_t size, const char* errors, object cause):
+    """What orjson refused: lone surrogates and numbers out of its range are JSON to JavaScript."""
+    if _too_deep(text, size):
+        raise PacketError(f"invalid payload: more than {MAX_DEPTH} levels") from cause
+    try:
+        return _slow_decoder.decode(PyUnicode_DecodeUTF8(text, size, errors))
+    except (ValueError, RecursionError) as error:
+        raise PacketError(f"invalid payload: {error}") from error
+
+
+cdef object _load(const char* text, Py_ssize_t size, const char* errors):
+    """The value of the JSON text, which the caller keeps alive."""
+    try:
+        if size < COPY_LIMIT:
+            return _loads(PyBytes_FromStringAndSize(text, size))
+        return _loads(PyMemoryView_FromMemory(<char*>text, size, PyBUF_READ))
+    except ValueError as error:
+        return _loads_slow(text, size, errors, error)
+
+
+cdef bint _is_payload(int protocol, int type, object data) except -1:
+    """Whether the JSON value has the shape that a packet of this type carries."""
+    if type == EVENT or type == BINARY_EVENT:
+        if not isinstance(data, list) or PyList_GET_SIZE(data) == 0:
+            return False
+        name = <object>PyList_GET_ITEM(data, 0)
+        if isinstance(name, str):
+            return name not in _RESERVED
+        return isinstance(name, (int, float)) and not isinstance(name, bool)
+    if type == ACK or type == BINARY_ACK:
+        return isinstance(data, list)
+    if type == DISCONNECT:
+        return False
+    if isinstance(data, dict) or (type == CONNECT_ERROR and isinstance(data, str)):
+        return True
+    return protocol == 4 and (data is None or isinstance(data, list))
+
+
+@cython.final
+cdef class Decoder:
+    """Turns the messages of one connection into packets; binary packets wait here for their attachments.
+
+    ``protocol`` is the Socket.IO protocol, 4 or 5; ``max_attachments`` the largest number of attachments a packet
+    may announce, ``max_bytes`` the largest size of a packet, text and attachments together. After a PacketError
+    the connection should be closed; the decoder then holds nothing.
+    """
+
+    def __init__(self, int protocol=5, Py_ssize_t max_attachments=10, Py_ssize_t max_bytes=100_000_000):
+        if protocol != 4 and protocol != 5:
+            raise ValueError(f"no Socket.IO protocol {protocol}")
+        self.protocol = protocol
+        self.max_attachments = max_attachments
+        self.max_bytes = max_bytes
+
+    @property
+    def pending(self):
+        """Whether attachments of a packet are still to come."""
+        return self._packet is not None
+
+    def reset(self):
+        """Forget the packet that waits for attachments."""
+        self._packet = None
+
+    def add(self, object data):
+        """Take one message: ``str`` is a packet, bytes are an attachment.
+
+        Returns the packet it completes, ``None`` while attachments are missing. Protocol 4 reads an unknown type
+        as a CONNECT_ERROR packet whose namespace is empty, to be ignored (socket.io-parser 3 does the same).
+        Raises PacketError for anything malformed, TooManyAttachments and PayloadTooLarge over the limits.
+        """
+        cdef Py_ssize_t size
+        cdef const char* text
+        cdef bytes copy
+        if isinstance(data, str):
+            try:
+                text = PyUnicode_AsUTF8AndSize(data, &size)
+            except UnicodeEncodeError:
+                copy = (<str>data).encode("utf-8", "surrogatepass")
+                return self._decode(PyBytes_AS_STRING(copy), PyBytes_GET_SIZE(copy), "surrogatepass")
+            return self._decode(text, size, NULL)
+        if not isinstance(data, (bytes, bytearray, memoryview)):
+            raise PacketError(f"a message is str or bytes, not {type(data).__name__}")
+        return self.add_binary(bytes(data))
+
+    cpdef Packet add_text(self, bytes data, Py_ssize_t offset=0):
+        """Take a text message as UTF-8 that begins at ``offset`` of ``data``; otherwise as ``add``."""
+        if data is None or offset < 0 or offset > PyBytes_GET_SIZE(data):
+            raise PacketError("no text at that offset")
+        return self._decode(PyBytes_AS_STRING(data) + offset, PyBytes_GET_SIZE(data) - offset, NULL)
+
+    cpdef Packet add_binary(self, bytes data):
+        """Take an attachment; otherwise as ``add``."""
+        cdef Packet packet = self._packet
+        if packet is None:
+            raise PacketError("got binary data when not reconstructing a packet")
+        if data is None:
+            raise PacketError("an attachment is bytes")
+        self._size += PyBytes_GET_SIZE(data)
+        if self._size > self.max_bytes:
+            self._packet = None
+            raise PayloadTooLarge(self._size, self.max_bytes, "max_bytes")
+        packet._attachments.append(data)
+        if PyList_GET_SIZE(packet._attachments) < self._expected:
+            return None
+        return self._complete()
+
+    cdef Packet _complete(self):
+        """The waiting packet, all of whose attachments are here."""
+        cdef Packet packet = self._packet
+        self._packet = None
+        if packet.data is not None:
+            _reconstruct(packet.data, packet._attachments)
+        if self.protocol == 5:
+            packet._type -= BINARY_EVENT - EVENT
+        return packet
+
+    @cython.boundscheck(False)
+    @cython.wraparound(False)
+    cdef Packet _decode(self, const char* text, Py_ssize_t size, const char* errors):
+        """Parse a text packet: each read of text[i] stands behind a check of i against size."""
+        cdef Py_ssize_t i = 1
+        cdef Py_ssize_t start
+        cdef Py_ssize_t count = 0
+        cdef long long number
+        cdef const char* comma
+        cdef int type
+        cdef Packet packet
+
+        if self._packet is not None:
+            self._packet = None
+            raise PacketError("got plaintext data when reconstructing a packet")
+        if size == 0:
+            raise PacketError("empty packet")
+        if size > self.max_bytes:
+            raise PayloadTooLarge(size, self.max_bytes, "max_bytes")
+        type = <unsigned char>text[0] - c"0"
+        if type < 0 or type > BINARY_ACK:
+            return self._unknown_type(<unsigned char>text[0])
+
+        packet = Packet.__new__(Packet)
+        packet._type = type
+        if type >= BINARY_EVENT:
+            while i < size and c"0" <= text[i] <= c"9" and i <= MAX_DIGITS:
+                count = count * 10 + (text[i] - c"0")
+                i += 1
+            if count == 0 or i == size or text[i] != c"-":
+                raise PacketError("Illegal attachments")
+            i += 1
+            if count > self.max_attachments:
+                raise TooManyAttachments(count, self.max_attachments)
+        if i < size and text[i] == c"/":
+            start = i
+            comma = <const char*>memchr(text + i, c",", size - i)
+            i = size if comma == NULL else comma - text
+            if i - start == 1:
+                packet.namespace = "/"
+            else:
+                packet.namespace = _decode_name(text + start, i - start, errors)
+            if comma != NULL:
+                i += 1
+        else:
+            packet.namespace = "/"
+        if i < size and c"0" <= text[i] <= c"9":
+            start = i
+            number = 0
+            while i < size and c"0" <= text[i] <= c"9":
+                if i - start == MAX_DIGITS:
+                    raise PacketError("the ack id is too long")
+                number = number * 10 + (text[i] - c"0")
+                i += 1
+            packet.id = number
+        if i < size:
+            # JavaScript reads white space here as a part of the number; nobody sends it.
+            if <unsigned char>text[i] <= c" ":
+                raise PacketError("white space before the payload")
+            packet.data = _load(text + i, size - i, errors)
+            if not _is_payload(self.protocol, type, packet.data):
+                raise PacketError("invalid payload")
+        if type >= BINARY_EVENT:
+            packet._attachments = []
+            self._packet = packet
+            self._expected = count
+            self._size = size
+            return None
+        return packet
+
+    cdef Packet _unknown_type(self, unsigned char c):
+        """Protocol 4 makes an ERROR packet without namespace of it, which servers drop."""
+        cdef str digit = chr(c) if c"0" <= c <= c"9" else "NaN"
+        if self.protocol == 5 or c <= c" ":
+            raise PacketError(f"unknown packet type {digit}")
+        cdef Packet packet = Packet.__new__(Packet)
+        packet._type = CONNECT_ERROR
+        packet.namespace = ""
+        packet.data = f"parser error: unknown packet type {digit}"
+        return packet
+
+
+cdef str _decode_name(const char* text, Py_ssize_t size, const char* errors):
+    try:
+        return PyUnicode_DecodeUTF8(text, size, errors)
+    except UnicodeDecodeError as error:
+        raise PacketError("the namespace is not UTF-8") from error
+
+
+cdef int _reconstruct(list data, list attachments) except -1:
+    """Put the attachments where their placeholders are; iterative, since a peer chooses the depth."""
+    cdef list todo = [data]
+    cdef list unused = list(attachments)
+    cdef Py_ssize_t i
+    cdef list items
+    while todo:
+        node = todo.pop()
+        if isinstance(node, dict):
+            # Only values change, so the dict may be walked meanwhile.
+            for key, value in (<dict>node).items():
+                if _is_placeholder(value):
+                    (<dict>node)[key] = _take(<dict>value, unused)
+                elif isinstance(value, (dict, list)):
+                    todo.append(value)
+        else:
+            items = <list>node
+            for i in range(PyList_GET_SIZE(items)):
+                value = items[i]
+                if _is_placeholder(value):
+                    items[i] = _take(<dict>value, unused)
+                elif isinstance(value, (dict, list)):
+                    todo.append(value)
+    return 0
+
+
+cdef bint _is_placeholder(object value) except -1:
+    return isinstance(value, dict) and (<dict>value).get("_placeholder") is True
+
+
+cdef object _take(dict placeholder, list unused):
+    """The attachment a placeholder stands for; each may be asked for once."""
+    cdef object number = placeholder.get("num")
+    cdef object attachment
+    if type(number) is not int or number < 0 or number >= len(unused):
+        raise PacketError("illegal attachments")
+    attachment = unused[number]
+    if attachment is None:
+        raise PacketError("illegal attachments: one of them is used twice")
+    unused[number] = None
+    return attachment
