@@ -1,1 +1,36 @@
 """Socket.IO for Python: a compiled protocol engine under Node's event-emitter API."""
+
+from fastsio import exceptions
+from fastsio._emitter import EventEmitter
+from fastsio.exceptions import (
+    AckTimeout,
+    ConnectionRefused,
+    Disconnected,
+    FastSIOError,
+    NamespaceNotFound,
+    OptionError,
+    PacketError,
+)
+from fastsio.net.native import install as _install
+from fastsio.server import Namespace, Server, Socket
+from fastsio.types import DisconnectReason
+
+__all__ = [
+    "AckTimeout",
+    "ConnectionRefused",
+    "DisconnectReason",
+    "Disconnected",
+    "EventEmitter",
+    "FastSIOError",
+    "Namespace",
+    "NamespaceNotFound",
+    "OptionError",
+    "PacketError",
+    "Server",
+    "Socket",
+    "exceptions",
+]
+
+__version__ = "0.1.0"
+
+_install()

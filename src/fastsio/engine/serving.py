@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl as ssl_module
-from collections.abc import Awaitable, Callable, Mapping
-from os import PathLike
+from collections.abc import Callable, Coroutine, Mapping
+from os import PathLike, fspath
 from socket import socket
 from typing import Any, Protocol
 
@@ -25,9 +25,25 @@ class ListenerLike(Protocol):
     @property
     def port(self) -> int: ...
 
-    async def listen(self, port: int, host: str | None = None, **options: Any) -> Any: ...
+    async def listen(
+        self,
+        port: int | None,
+        host: str | None,
+        *,
+        path: str | None,
+        ssl: ssl_module.SSLContext | None,
+        sock: socket | None,
+        backlog: int,
+        reuse_port: bool,
+    ) -> None: ...
 
     async def close(self, grace: float = 0.0) -> None: ...
+
+
+class FilesLike(Protocol):
+    """Serves files; says whether a request was for one."""
+
+    def handle(self, request: Request) -> bool: ...
 
 
 class Network(Protocol):
@@ -36,10 +52,10 @@ class Network(Protocol):
     def listener(self, app: App) -> ListenerLike:
         """A listener that hands its requests to ``app``."""
 
-    def static_files(self, files: Mapping[str, str | PathLike[str]]) -> App:
-        """An app that serves files, and 404 for everything else."""
+    def static_files(self, files: Mapping[str, str | PathLike[str]]) -> FilesLike:
+        """Serves files by the paths of their URLs."""
 
-    def run(self, main: Callable[[], Awaitable[Any]]) -> None:
+    def run(self, main: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         """Run ``main`` on the fastest loop there is until it ends; SIGINT and SIGTERM cancel it."""
 
 
@@ -99,7 +115,13 @@ class Serving:
         """
         listener = network().listener(self)
         await listener.listen(
-            port, host, path=path, ssl=ssl, sock=sock, backlog=backlog, reuse_port=reuse_port
+            None if path is not None or sock is not None else port,
+            host,
+            path=None if path is None else fspath(path),
+            ssl=ssl,
+            sock=sock,
+            backlog=backlog,
+            reuse_port=reuse_port,
         )
         self._listeners.append(listener)
         return self

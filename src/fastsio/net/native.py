@@ -1,0 +1,36 @@
+"""The network ring as the rings above it see it; they may not import this one, so it installs itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping
+from os import PathLike
+from typing import Any
+
+from fastsio.engine.request import App
+from fastsio.engine.serving import set_network
+from fastsio.net import run as runner
+from fastsio.net.listener import Listener
+from fastsio.net.static import StaticFiles
+
+__all__ = ["install"]
+
+
+class NativeNetwork:
+    """Listeners on sockets of this process; implements ``engine.serving.Network``."""
+
+    def listener(self, app: App) -> Listener:
+        """A listener that hands its requests to ``app``."""
+        return Listener(app)
+
+    def static_files(self, files: Mapping[str, str | PathLike[str]]) -> StaticFiles:
+        """Serves files by the paths of their URLs."""
+        return StaticFiles(files)
+
+    def run(self, main: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        """Run ``main`` to its end, or to a signal."""
+        runner.run(main)
+
+
+def install() -> None:
+    """Let servers listen through this ring."""
+    set_network(NativeNetwork())

@@ -1,0 +1,8 @@
+"""The Socket.IO server."""
+
+from fastsio.server.namespace import Namespace
+from fastsio.server.operator import BroadcastOperator
+from fastsio.server.server import Server
+from fastsio.server.socket import Ack, Socket
+
+__all__ = ["Ack", "BroadcastOperator", "Namespace", "Server", "Socket"]

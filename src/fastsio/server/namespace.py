@@ -1,0 +1,231 @@
+"""Namespaces: named groups of sockets with their own middlewares, rooms and events."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import re
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import Self
+
+from fastsio._emitter import EventEmitter, positional_limit
+from fastsio.adapters.base import Adapter
+from fastsio.adapters.memory import MemoryAdapter
+from fastsio.server.middleware import Middleware, _Next
+from fastsio.server.operator import BroadcastOperator
+from fastsio.server.socket import Socket
+
+if TYPE_CHECKING:
+    from fastsio.server.server import Server
+
+__all__ = ["Namespace", "ParentNamespace"]
+
+logger = logging.getLogger("fastsio.server")
+
+
+class _Broadcaster:
+    """The members that a namespace and the server have in common: they start a broadcast to everyone."""
+
+    __slots__ = ()
+
+    def _everyone(self) -> BroadcastOperator:
+        raise NotImplementedError
+
+    def to(self, room: str | Iterable[str]) -> BroadcastOperator:
+        """Target members of ``room``, a name or several."""
+        return self._everyone().to(room)
+
+    def in_(self, room: str | Iterable[str]) -> BroadcastOperator:
+        """The same as :meth:`to`."""
+        return self._everyone().to(room)
+
+    def except_(self, room: str | Iterable[str]) -> BroadcastOperator:
+        """Target everyone but members of ``room``."""
+        return self._everyone().except_(room)
+
+    @property
+    def volatile(self) -> BroadcastOperator:
+        """Drop the packet for clients that cannot take it at once."""
+        return self._everyone().volatile
+
+    @property
+    def local(self) -> BroadcastOperator:
+        """Reach only clients of this process."""
+        return self._everyone().local
+
+    def compress(self, compress: bool) -> BroadcastOperator:
+        """Whether the packet may be compressed where compression is on."""
+        return self._everyone().compress(compress)
+
+    def timeout(self, seconds: float) -> BroadcastOperator:
+        """How long acknowledgements are awaited."""
+        return self._everyone().timeout(seconds)
+
+    def emit(self, *args: Any) -> bool:
+        """``emit(event, *args)``: send an event to everyone. True.
+
+        :raises TypeError: without an event name.
+        :raises ValueError: for a reserved event name.
+        :raises PacketError: for a value that cannot be sent.
+        """
+        return self._everyone().emit(*args)
+
+    def send(self, *args: Any) -> Self:
+        """Emit the event ``message``."""
+        self.emit("message", *args)
+        return self
+
+    def write(self, *args: Any) -> Self:
+        """The same as :meth:`send`."""
+        return self.send(*args)
+
+    async def fetch_sockets(self) -> list[Socket]:
+        """All sockets."""
+        return await self._everyone().fetch_sockets()
+
+    def sockets_join(self, room: str | Iterable[str]) -> None:
+        """Make every socket join ``room``, a name or several."""
+        self._everyone().sockets_join(room)
+
+    def sockets_leave(self, room: str | Iterable[str]) -> None:
+        """Make every socket leave ``room``, a name or several."""
+        self._everyone().sockets_leave(room)
+
+    def disconnect_sockets(self, close: bool = False) -> None:
+        """Disconnect every socket; with ``close`` its connection too."""
+        self._everyone().disconnect_sockets(close)
+
+
+class Namespace(_Broadcaster, EventEmitter):
+    """A namespace. Events: ``connection(socket)``, also under the name ``connect``."""
+
+    def __init__(self, server: Server, name: str) -> None:
+        self.server = server
+        self.name = name
+        #: Connected sockets by id.
+        self.sockets: dict[str, Socket] = {}
+        self.middlewares: list[Middleware] = []
+        self._next_ack_id = 0
+        self.adapter: Adapter = (server.options.adapter or MemoryAdapter)(self)
+
+    def __repr__(self) -> str:
+        return f"<Namespace {self.name}>"
+
+    def use(self, fn: Callable[..., Any]) -> Self:
+        """Look at every connecting socket first: ``fn(socket, next)`` or ``fn(socket)``, plain or async.
+
+        Raising (:class:`~fastsio.exceptions.ConnectionRefused` carries data), or ``next(error)``, refuses.
+        """
+        self.middlewares.append(Middleware(fn))
+        return self
+
+    def _everyone(self) -> BroadcastOperator:
+        return BroadcastOperator(self.adapter)
+
+    def next_ack_id(self) -> int:
+        """A fresh acknowledgement id; one counter serves all sockets."""
+        ack_id = self._next_ack_id
+        self._next_ack_id += 1
+        return ack_id
+
+    def add(self, socket: Socket) -> None:
+        """An admitted socket: it learns so before the connection handlers run."""
+        self.sockets[socket.id] = socket
+        socket.begin()
+        self._fire("connect", (socket,), None, False, False)
+        self._fire("connection", (socket,), None, False, False)
+
+    def remove(self, socket: Socket) -> None:
+        """A socket is over."""
+        if self.sockets.get(socket.id) is socket:
+            del self.sockets[socket.id]
+        self.release()
+
+    def release(self) -> None:
+        """Nobody may be left; a dynamic namespace goes away then if it is to."""
+
+    def _listener_failed(self, event: str, fn: Callable[..., Any], error: BaseException) -> None:
+        name = getattr(fn, "__qualname__", fn)
+        self.server.report(error, f"handler {name} of {event!r} failed, {self!r}", None, event)
+
+
+class ChildNamespace(Namespace):
+    """A namespace that a :class:`ParentNamespace` made."""
+
+    def __init__(self, server: Server, name: str, parent: ParentNamespace) -> None:
+        super().__init__(server, name)
+        self.parent = parent
+        self.middlewares = list(parent.middlewares)
+        for event in ("connect", "connection"):
+            for fn in parent.listeners(event):
+                self.on(event, fn)
+
+    def release(self) -> None:
+        """Go away with the last socket, if option ``cleanup_empty_child_namespaces`` says so."""
+        if not self.sockets and self.server.options.cleanup_empty_child_namespaces:
+            self.server.drop_child(self)
+
+
+class ParentNamespace(Namespace):
+    """A pattern or a function that decides which namespaces exist; each gets its middlewares and handlers.
+
+    ``matcher`` is a compiled pattern searched in the name, or ``fn(name, auth)`` giving a bool, plain or
+    async, or Node's ``fn(name, auth, next)`` with ``next(error, allow)``.
+    """
+
+    _count = 0
+
+    def __init__(self, server: Server, matcher: re.Pattern[str] | Callable[..., Any]) -> None:
+        super().__init__(server, f"/_{ParentNamespace._count}")
+        ParentNamespace._count += 1
+        self.children: dict[str, ChildNamespace] = {}
+        self._matcher = matcher
+        self._takes_next = not isinstance(matcher, re.Pattern) and positional_limit(matcher) >= 3
+
+    async def accepts(self, name: str, auth: Any) -> bool:
+        """Whether a namespace of that name may exist; an error counts as no."""
+        matcher = self._matcher
+        if isinstance(matcher, re.Pattern):
+            return matcher.search(name) is not None
+        try:
+            if self._takes_next:
+                answer = _Allow()
+                result = matcher(name, auth, answer)
+                if inspect.isawaitable(result):
+                    await result
+                await answer.wait()
+                return answer.allowed
+            result = matcher(name, auth)
+            return bool(await result) if inspect.isawaitable(result) else bool(result)
+        except Exception:
+            logger.exception("the function that decides on namespace %r failed", name)
+            return False
+
+    def create_child(self, name: str) -> ChildNamespace:
+        """The namespace of that name."""
+        child = ChildNamespace(self.server, name, self)
+        self.children[name] = child
+        self.server.add_namespace(child)
+        return child
+
+    def emit(self, *args: Any) -> bool:
+        """Send an event to everyone in every child."""
+        for child in list(self.children.values()):
+            child.emit(*args)
+        return True
+
+
+class _Allow(_Next):
+    """``next(error, allow)`` of a dynamic namespace's function."""
+
+    __slots__ = ("allowed",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.allowed = False
+
+    def __call__(self, error: Any = None, allow: Any = False) -> None:
+        self.allowed = self.allowed or (error is None and bool(allow))
+        super().__call__(None)

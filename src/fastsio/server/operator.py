@@ -1,0 +1,118 @@
+"""The immutable broadcast operator: who gets the next packet, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import Self
+
+from fastsio._codec import encode_event
+from fastsio.adapters.base import Adapter, BroadcastOptions
+
+if TYPE_CHECKING:
+    from fastsio.server.socket import Socket
+
+__all__ = ["RESERVED_EVENTS", "BroadcastOperator", "check_event", "room_names"]
+
+#: Names that belong to the library and cannot be emitted.
+RESERVED_EVENTS = frozenset(
+    {"connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"}
+)
+
+
+def check_event(args: tuple[Any, ...]) -> None:
+    """Refuse what cannot be an event: no name, a name that is not a string, a reserved one."""
+    if not args or not isinstance(args[0], str):
+        raise TypeError("emit() takes an event name (str) and its arguments")
+    if args[0] in RESERVED_EVENTS:
+        raise ValueError(f'"{args[0]}" is a reserved event name')
+
+
+def room_names(room: str | Iterable[str]) -> frozenset[str]:
+    """One room or several as a set."""
+    return frozenset((room,)) if isinstance(room, str) else frozenset(room)
+
+
+class BroadcastOperator:
+    """Targets and flags of a broadcast. Every method that changes one gives a new operator."""
+
+    __slots__ = ("_adapter", "_options")
+
+    def __init__(self, adapter: Adapter, options: BroadcastOptions | None = None) -> None:
+        self._adapter = adapter
+        self._options = BroadcastOptions() if options is None else options
+
+    def _with(self, **changes: Any) -> Self:
+        return type(self)(self._adapter, self._options._replace(**changes))
+
+    def _flagged(self, **changes: Any) -> Self:
+        return self._with(flags=self._options.flags._replace(**changes))
+
+    def to(self, room: str | Iterable[str]) -> Self:
+        """Add members of ``room``, a name or several; the union of all rooms named gets the packet."""
+        return self._with(rooms=self._options.rooms | room_names(room))
+
+    def in_(self, room: str | Iterable[str]) -> Self:
+        """The same as :meth:`to`."""
+        return self.to(room)
+
+    def except_(self, room: str | Iterable[str]) -> Self:
+        """Leave members of ``room`` out."""
+        return self._with(except_=self._options.except_ | room_names(room))
+
+    @property
+    def volatile(self) -> Self:
+        """Drop the packet for clients that cannot take it at once."""
+        return self._flagged(volatile=True)
+
+    @property
+    def local(self) -> Self:
+        """Reach only clients of this process."""
+        return self._flagged(local=True)
+
+    def compress(self, compress: bool) -> Self:
+        """Whether the packet may be compressed where compression is on."""
+        return self._flagged(compress=compress)
+
+    def timeout(self, seconds: float) -> Self:
+        """How long acknowledgements are awaited."""
+        return self._flagged(timeout=seconds)
+
+    def emit(self, *args: Any) -> bool:
+        """``emit(event, *args)``: send an event to every target, encoded once. True.
+
+        :raises TypeError: without an event name, or with a callable as the last argument.
+        :raises ValueError: for a reserved event name.
+        :raises PacketError: for a value that cannot be sent.
+        """
+        check_event(args)
+        if callable(args[-1]):
+            raise TypeError("acknowledgements of a broadcast are not supported")
+        self._adapter.broadcast(encode_event(args, self._adapter.namespace.name), self._options)
+        return True
+
+    def send(self, *args: Any) -> Self:
+        """Emit the event ``message``."""
+        self.emit("message", *args)
+        return self
+
+    def write(self, *args: Any) -> Self:
+        """The same as :meth:`send`."""
+        return self.send(*args)
+
+    async def fetch_sockets(self) -> list[Socket]:
+        """The sockets this operator targets."""
+        return await self._adapter.fetch_sockets(self._options)
+
+    def sockets_join(self, room: str | Iterable[str]) -> None:
+        """Make every target join ``room``, a name or several."""
+        self._adapter.add_sockets(self._options, room_names(room))
+
+    def sockets_leave(self, room: str | Iterable[str]) -> None:
+        """Make every target leave ``room``, a name or several."""
+        self._adapter.del_sockets(self._options, room_names(room))
+
+    def disconnect_sockets(self, close: bool = False) -> None:
+        """Disconnect every target from the namespace; with ``close`` its connection too."""
+        self._adapter.disconnect_sockets(self._options, close)

@@ -1,0 +1,524 @@
+"""A client in a namespace."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import Self
+
+from fastsio._codec import EncodedPacket, Packet, PacketType, encode_ack, encode_event, encode_packet
+from fastsio._emitter import EventEmitter
+from fastsio.adapters.base import Adapter, BroadcastFlags, BroadcastOptions
+from fastsio.engine import tasks
+from fastsio.engine.request import Request
+from fastsio.engine.session import Session
+from fastsio.engine.timers import Deadline
+from fastsio.exceptions import AckTimeout, Disconnected
+from fastsio.server.handshake import Handshake
+from fastsio.server.middleware import Middleware, run_middlewares
+from fastsio.server.operator import BroadcastOperator, check_event, room_names
+from fastsio.types import DisconnectReason
+
+if TYPE_CHECKING:
+    from fastsio.server.client import Client
+    from fastsio.server.namespace import Namespace
+    from fastsio.server.server import Server
+
+__all__ = ["Ack", "Socket", "SocketOperator"]
+
+logger = logging.getLogger("fastsio.server")
+
+_PLAIN = BroadcastFlags()
+
+
+class _PendingAck(Deadline):
+    """An acknowledgement that was asked for. ``settle(error, args)`` is called once, unless the client leaves
+    and nobody wants to know (``quiet``)."""
+
+    __slots__ = ("_id", "_socket", "deadline", "quiet", "seconds", "settle", "tick")
+
+    def __init__(
+        self,
+        socket: Socket,
+        ack_id: int,
+        settle: Callable[[Exception | None, list[Any]], None],
+        quiet: bool,
+    ) -> None:
+        self._socket = socket
+        self._id = ack_id
+        self.settle = settle
+        self.quiet = quiet
+        self.seconds = 0.0
+        self.deadline = 0.0
+        self.tick = 0
+
+    def expire(self) -> None:
+        if self._socket._take_ack(self._id) is self:
+            self.settle(AckTimeout(self.seconds), [])
+
+
+class Ack:
+    """What a handler calls when the client asked for an acknowledgement; only its first call is sent."""
+
+    __slots__ = ("_id", "_socket")
+
+    def __init__(self, socket: Socket, ack_id: int) -> None:
+        self._socket: Socket | None = socket
+        self._id = ack_id
+
+    def __call__(self, *args: Any) -> None:
+        socket = self._socket
+        if socket is not None:
+            self._socket = None
+            socket._acknowledge(args, self._id)
+
+
+class Socket(EventEmitter):
+    """One client in one namespace.
+
+    Events: those the client emits; ``disconnecting(reason, description)`` while the rooms are still there;
+    ``disconnect(reason, description)``; ``error(exception)`` for what the client sent and nobody understands.
+    """
+
+    __slots__ = (
+        "_acks",
+        "_any",
+        "_data",
+        "_ending",
+        "_middlewares",
+        "_session",
+        "client",
+        "connected",
+        "handshake",
+        "id",
+        "nsp",
+    )
+
+    def __init__(self, namespace: Namespace, client: Client, sid: str, handshake: Handshake) -> None:
+        self.nsp = namespace
+        self.client = client
+        self.id = sid
+        self.handshake = handshake
+        self.connected = False
+        self._ending = False
+        self._session = client.conn
+        # Made when first needed: most sockets of a large server need few of these.
+        self._data: Any = None
+        self._acks: dict[int, _PendingAck] | None = None
+        self._any: list[Callable[..., Any]] | None = None
+        self._middlewares: list[Middleware] | None = None
+
+    # -- facts ----------------------------------------------------------------------------------------
+
+    @property
+    def disconnected(self) -> bool:
+        """The opposite of ``connected``."""
+        return not self.connected
+
+    @property
+    def data(self) -> Any:
+        """Anything the application wants to keep with the socket; a dict until replaced."""
+        if self._data is None:
+            self._data = {}
+        return self._data
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        self._data = value
+
+    @property
+    def rooms(self) -> set[str]:
+        """The rooms the socket is in, its own id among them (a copy)."""
+        return set(self.nsp.adapter.sids.get(self.id, ()))
+
+    @property
+    def conn(self) -> Session:
+        """The Engine.IO session."""
+        return self._session
+
+    @property
+    def request(self) -> Request:
+        """The request the session began with."""
+        return self._session.request
+
+    @property
+    def server(self) -> Server:
+        """The server."""
+        return self.nsp.server
+
+    @property
+    def adapter(self) -> Adapter:
+        """The adapter of the namespace."""
+        return self.nsp.adapter
+
+    def __repr__(self) -> str:
+        return f"<Socket {self.id} of {self.nsp.name}>"
+
+    # -- sending --------------------------------------------------------------------------------------
+
+    def emit(self, *args: Any) -> bool:
+        """``emit(event, *args)``: send an event to the client. True.
+
+        A callable as the last argument is called with the client's acknowledgement.
+
+        :raises TypeError: without an event name.
+        :raises ValueError: for a reserved event name.
+        :raises PacketError: for a value that cannot be sent.
+        """
+        self._emit(args, _PLAIN)
+        return True
+
+    async def emit_with_ack(self, *args: Any) -> Any:
+        """``await emit_with_ack(event, *args)``: send an event and wait for the client's acknowledgement.
+
+        Gives its argument; None if it has none, a tuple if it has several. Use ``socket.timeout(seconds)`` to
+        bound the wait.
+
+        :raises Disconnected: if the client leaves first.
+        """
+        return await self._emit_with_ack(args, _PLAIN)
+
+    def send(self, *args: Any) -> Self:
+        """Emit the event ``message``."""
+        self._emit(("message", *args), _PLAIN)
+        return self
+
+    def write(self, *args: Any) -> Self:
+        """The same as :meth:`send`."""
+        return self.send(*args)
+
+    @property
+    def volatile(self) -> SocketOperator:
+        """For the next packet: drop it if it cannot leave at once."""
+        return SocketOperator(self, _PLAIN).volatile
+
+    def compress(self, compress: bool) -> SocketOperator:
+        """For the next packet: whether it may be compressed."""
+        return SocketOperator(self, _PLAIN).compress(compress)
+
+    def timeout(self, seconds: float) -> SocketOperator:
+        """For the next packet: how long its acknowledgement is awaited. The callback then gets
+        ``(error, *args)``."""
+        return SocketOperator(self, _PLAIN).timeout(seconds)
+
+    def _emit(self, args: tuple[Any, ...], flags: BroadcastFlags) -> None:
+        check_event(args)
+        if callable(args[-1]):
+            callback = args[-1]
+            self._emit_for_ack(
+                args[:-1], flags, _settle_callback(callback, flags, self), flags.timeout is None
+            )
+        elif self.connected:
+            self.send_encoded(encode_event(args, self.nsp.name), flags)
+
+    async def _emit_with_ack(self, args: tuple[Any, ...], flags: BroadcastFlags) -> Any:
+        check_event(args)
+        if not self.connected:
+            raise Disconnected("the socket is not connected")
+        future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+
+        def settle(error: Exception | None, answer: list[Any]) -> None:
+            if future.done():
+                return
+            if error is None:
+                future.set_result(answer)
+            else:
+                future.set_exception(error)
+
+        ack_id = self._emit_for_ack(args, flags, settle, False)
+        try:
+            answer = await future
+        finally:
+            self._take_ack(ack_id)
+        if len(answer) == 1:
+            return answer[0]
+        return tuple(answer) if answer else None
+
+    def _emit_for_ack(
+        self,
+        args: tuple[Any, ...],
+        flags: BroadcastFlags,
+        settle: Callable[[Exception | None, list[Any]], None],
+        quiet: bool,
+    ) -> int:
+        ack_id = self.nsp.next_ack_id()
+        packet = encode_event(args, self.nsp.name, ack_id)
+        pending = _PendingAck(self, ack_id, settle, quiet)
+        if self._acks is None:
+            self._acks = {}
+        self._acks[ack_id] = pending
+        if flags.timeout is not None:
+            pending.seconds = flags.timeout
+            self.server.engine.timers.arm(pending, flags.timeout)
+        if self.connected:
+            self.send_encoded(packet, flags)
+        return ack_id
+
+    def send_encoded(self, packet: EncodedPacket, flags: BroadcastFlags) -> None:
+        """Send an encoded packet, dropping it if it is volatile and cannot leave at once."""
+        session = self._session
+        if flags is not _PLAIN and flags.volatile and not session.writable:
+            return
+        session.send_encoded(packet, flags.compress)
+
+    def _acknowledge(self, args: tuple[Any, ...], ack_id: int) -> None:
+        if self.connected:
+            self._session.send_encoded(encode_ack(args, self.nsp.name, ack_id))
+
+    # -- broadcasting, to everyone but this socket ----------------------------------------------------
+
+    def _operator(self, flags: BroadcastFlags = _PLAIN) -> BroadcastOperator:
+        options = BroadcastOptions(except_=frozenset((self.id,)), flags=flags)
+        return BroadcastOperator(self.nsp.adapter, options)
+
+    def to(self, room: str | Iterable[str]) -> BroadcastOperator:
+        """Target the other members of ``room``, a name or several."""
+        return self._operator().to(room)
+
+    def in_(self, room: str | Iterable[str]) -> BroadcastOperator:
+        """The same as :meth:`to`."""
+        return self._operator().to(room)
+
+    def except_(self, room: str | Iterable[str]) -> BroadcastOperator:
+        """Target everyone else but members of ``room``."""
+        return self._operator().except_(room)
+
+    @property
+    def broadcast(self) -> BroadcastOperator:
+        """Target everyone else in the namespace."""
+        return self._operator()
+
+    @property
+    def local(self) -> BroadcastOperator:
+        """Target everyone else connected to this process."""
+        return self._operator().local
+
+    # -- rooms ----------------------------------------------------------------------------------------
+
+    def join(self, room: str | Iterable[str]) -> None:
+        """Join a room, or several; nothing happens after the socket has disconnected."""
+        if self._session.ready_state == "open":
+            self.nsp.adapter.add_all(self.id, room_names(room))
+
+    def leave(self, room: str) -> None:
+        """Leave a room."""
+        self.nsp.adapter.del_(self.id, room)
+
+    # -- receiving ------------------------------------------------------------------------------------
+
+    def use(self, fn: Callable[..., Any]) -> Self:
+        """Look at every incoming event first: ``fn(event, next)`` or ``fn(event)``, plain or async.
+
+        ``event`` is the list ``[name, *args]`` and may be changed. Raising, or ``next(error)``, drops the
+        event and fires ``error`` on this socket; a v2 client is sent the error too.
+        """
+        if self._middlewares is None:
+            self._middlewares = []
+        self._middlewares.append(Middleware(fn))
+        return self
+
+    def on_any(self, fn: Callable[..., Any]) -> Self:
+        """Call ``fn(event, *args)`` for every incoming event, before its own listeners."""
+        self._any = [*(self._any or ()), fn]
+        return self
+
+    def prepend_any(self, fn: Callable[..., Any]) -> Self:
+        """As :meth:`on_any`, before the catch-all listeners already there."""
+        self._any = [fn, *(self._any or ())]
+        return self
+
+    def off_any(self, fn: Callable[..., Any] | None = None) -> Self:
+        """Remove one catch-all listener, or all."""
+        self._any = [] if fn is None else [entry for entry in self._any or () if entry != fn]
+        return self
+
+    def listeners_any(self) -> list[Callable[..., Any]]:
+        """The catch-all listeners (a new list)."""
+        return list(self._any or ())
+
+    def on_event(self, packet: Packet) -> None:
+        """An EVENT of the client."""
+        ack = None if packet.id is None else Ack(self, packet.id)
+        event: list[Any] = packet.data
+        if self._any:
+            given = (*event, ack) if ack is not None else tuple(event)
+            for fn in self._any:
+                try:
+                    result = fn(*given)
+                    if hasattr(result, "__await__"):
+                        tasks.start(result, None, partial(self._listener_failed, event[0], fn))
+                except Exception as error:
+                    self._listener_failed(event[0], fn, error)
+        if self._middlewares:
+            tasks.start(
+                run_middlewares(self._middlewares, event),
+                lambda _: self._dispatch(event, ack),
+                self._on_refused_event,
+            )
+        else:
+            self._dispatch(event, ack)
+
+    def _dispatch(self, event: list[Any], ack: Ack | None) -> None:
+        name = event[0]
+        if self.connected:
+            self._fire(name if type(name) is str else str(name), tuple(event[1:]), ack, False, False)
+
+    def _on_refused_event(self, error: BaseException) -> None:
+        self._fire("error", (error,), None, True, False)
+        if self._session.protocol == 3:
+            data = getattr(error, "data", None)
+            packet = Packet(PacketType.CONNECT_ERROR, self.nsp.name, str(error) if data is None else data)
+            self._session.send_encoded(encode_packet(packet, 4))
+
+    def on_ack(self, packet: Packet) -> None:
+        """An ACK of the client; one nobody waits for is ignored."""
+        pending = None if packet.id is None else self._take_ack(packet.id)
+        if pending is not None:
+            pending.settle(None, packet.data or [])
+
+    def on_error(self, error: BaseException) -> None:
+        """Something the client sent cannot be understood."""
+        self._fire("error", (error,), None, True, False)
+
+    def _take_ack(self, ack_id: int) -> _PendingAck | None:
+        pending = None if self._acks is None else self._acks.pop(ack_id, None)
+        if pending is not None:
+            self.server.engine.timers.cancel(pending)
+        return pending
+
+    def _listener_failed(self, event: str, fn: Callable[..., Any], error: BaseException) -> None:
+        name = getattr(fn, "__qualname__", fn)
+        self.server.report(error, f"handler {name} of {event!r} failed, {self!r}", self, event)
+
+    # -- connecting and disconnecting -----------------------------------------------------------------
+
+    def begin(self) -> None:
+        """The namespace accepted the socket: join its own room, tell the client."""
+        self.connected = True
+        self.nsp.adapter.add_all(self.id, (self.id,))
+        protocol = self.client.protocol
+        data = None if protocol == 4 else {"sid": self.id}
+        packet = Packet(PacketType.CONNECT, self.nsp.name, data)
+        self._session.send_encoded(encode_packet(packet, protocol))
+
+    def disconnect(self, close: bool = False) -> Self:
+        """Disconnect the client from the namespace, or, with ``close``, from all of them and the connection.
+
+        Nothing happens if it is not connected.
+        """
+        if not self.connected or self._ending:
+            return self
+        if close:
+            self.client.disconnect()
+        else:
+            self.send_disconnect()
+            self.end(DisconnectReason.SERVER_NAMESPACE_DISCONNECT)
+        return self
+
+    def send_disconnect(self) -> None:
+        """Tell the client that it has left the namespace."""
+        packet = Packet(PacketType.DISCONNECT, self.nsp.name)
+        self._session.send_encoded(encode_packet(packet, self.client.protocol))
+
+    def end(self, reason: DisconnectReason, description: Any = None) -> None:
+        """The socket is over: its listeners are told, once, and it is forgotten."""
+        if not self.connected or self._ending:
+            return
+        self._ending = True
+        self._fire("disconnecting", (reason, description), None, True, False)
+        self.nsp.adapter.del_all(self.id)
+        self.client.remove(self)
+        self.connected = False
+        self.nsp.remove(self)
+        acks, self._acks = self._acks, None
+        for pending in (acks or {}).values():
+            self.server.engine.timers.cancel(pending)
+            if not pending.quiet:
+                pending.settle(Disconnected(reason), [])
+        self._fire("disconnect", (reason, description), None, True, False)
+
+
+def _settle_callback(
+    callback: Callable[..., Any], flags: BroadcastFlags, socket: Socket
+) -> Callable[[Exception | None, list[Any]], None]:
+    """An acknowledgement callback as a settle function; with a timeout it takes the error first."""
+
+    def settle(error: Exception | None, args: list[Any]) -> None:
+        try:
+            result = callback(*args) if flags.timeout is None else callback(error, *args)
+            if hasattr(result, "__await__"):
+                tasks.start(result, None, lambda failure: socket._listener_failed("ack", callback, failure))
+        except Exception as failure:
+            socket._listener_failed("ack", callback, failure)
+
+    return settle
+
+
+class SocketOperator:
+    """A socket with flags for the next packet. Every method that sets a flag gives a new operator."""
+
+    __slots__ = ("_flags", "_socket")
+
+    def __init__(self, socket: Socket, flags: BroadcastFlags) -> None:
+        self._socket = socket
+        self._flags = flags
+
+    @property
+    def volatile(self) -> SocketOperator:
+        """Drop the packet if it cannot leave at once."""
+        return SocketOperator(self._socket, self._flags._replace(volatile=True))
+
+    def compress(self, compress: bool) -> SocketOperator:
+        """Whether the packet may be compressed."""
+        return SocketOperator(self._socket, self._flags._replace(compress=compress))
+
+    def timeout(self, seconds: float) -> SocketOperator:
+        """How long the acknowledgement is awaited."""
+        return SocketOperator(self._socket, self._flags._replace(timeout=seconds))
+
+    def emit(self, *args: Any) -> bool:
+        """As :meth:`Socket.emit`; with a timeout the callback gets ``(error, *args)``."""
+        self._socket._emit(args, self._flags)
+        return True
+
+    async def emit_with_ack(self, *args: Any) -> Any:
+        """As :meth:`Socket.emit_with_ack`.
+
+        :raises AckTimeout: when the timeout passes first.
+        """
+        return await self._socket._emit_with_ack(args, self._flags)
+
+    def send(self, *args: Any) -> SocketOperator:
+        """Emit the event ``message``."""
+        self._socket._emit(("message", *args), self._flags)
+        return self
+
+    def write(self, *args: Any) -> SocketOperator:
+        """The same as :meth:`send`."""
+        return self.send(*args)
+
+    def to(self, room: str | Iterable[str]) -> BroadcastOperator:
+        """As :meth:`Socket.to`, with these flags."""
+        return self._socket._operator(self._flags).to(room)
+
+    def in_(self, room: str | Iterable[str]) -> BroadcastOperator:
+        """The same as :meth:`to`."""
+        return self.to(room)
+
+    def except_(self, room: str | Iterable[str]) -> BroadcastOperator:
+        """As :meth:`Socket.except_`, with these flags."""
+        return self._socket._operator(self._flags).except_(room)
+
+    @property
+    def broadcast(self) -> BroadcastOperator:
+        """As :attr:`Socket.broadcast`, with these flags."""
+        return self._socket._operator(self._flags)
+
+    @property
+    def local(self) -> BroadcastOperator:
+        """As :attr:`Socket.local`, with these flags."""
+        return self._socket._operator(self._flags).local
