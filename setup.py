@@ -1,6 +1,6 @@
 """Build the compiled wire ring; everything static about the package is in pyproject.toml.
 
-FASTSIO_DEBUG=1     bounds checks everywhere, C asserts on, no optimisation (``make debug``)
+FASTSIO_DEBUG=1     every check Cython has, C asserts on (CPython's macros too), no optimisation (``make debug``)
 FASTSIO_ANNOTATE=1  write Cython's annotated HTML beside each source
 """
 
@@ -14,9 +14,17 @@ ANNOTATE = os.environ.get("FASTSIO_ANNOTATE") == "1"
 
 MODULES = ["_codec", "_emitter", "_frames", "_payload"]
 
+directives = {"language_level": "3"}
+if DEBUG:
+    directives |= {"boundscheck": True, "wraparound": True, "initializedcheck": True, "nonecheck": True}
+
 compile_args = ["-O0", "-g", "-UNDEBUG"] if DEBUG else ["-O3", "-DNDEBUG"]
 if os.name == "nt":
-    compile_args = []
+    directives = {"language_level": "3"}
+if DEBUG:
+    directives |= {"boundscheck": True, "wraparound": True, "initializedcheck": True, "nonecheck": True}
+
+compile_args = []
 
 setup(
     ext_modules=cythonize(
@@ -26,8 +34,6 @@ setup(
         ],
         build_dir=f"build/cython-{'debug' if DEBUG else 'release'}",
         annotate=ANNOTATE,
-        compiler_directives={"language_level": "3"},
-        compile_time_env=None,
-        force=DEBUG,
+        compiler_directives=directives,
     )
 )
