@@ -1,6 +1,6 @@
 """Build the compiled wire ring; everything static about the package is in pyproject.toml.
 
-FASTSIO_DEBUG=1     every check Cython has, C asserts on (CPython's macros too), no optimisation (``make debug``)
+FASTSIO_DEBUG=1     every check Cython has, C asserts on (CPython's macros too), unoptimised (``make debug``)
 FASTSIO_ANNOTATE=1  write Cython's annotated HTML beside each source
 """
 
@@ -18,13 +18,10 @@ directives = {"language_level": "3"}
 if DEBUG:
     directives |= {"boundscheck": True, "wraparound": True, "initializedcheck": True, "nonecheck": True}
 
-compile_args = ["-O0", "-g", "-UNDEBUG"] if DEBUG else ["-O3", "-DNDEBUG"]
 if os.name == "nt":
-    directives = {"language_level": "3"}
-if DEBUG:
-    directives |= {"boundscheck": True, "wraparound": True, "initializedcheck": True, "nonecheck": True}
-
-compile_args = []
+    compile_args = []
+else:
+    compile_args = ["-O0", "-g", "-UNDEBUG"] if DEBUG else ["-O3", "-DNDEBUG"]
 
 setup(
     ext_modules=cythonize(
