@@ -1,5 +1,21 @@
 from typing import Final, TypeAlias, final
 
+__all__ = [
+    "COMPRESSED",
+    "OP_BINARY",
+    "OP_CLOSE",
+    "OP_CONTINUATION",
+    "OP_PING",
+    "OP_PONG",
+    "OP_TEXT",
+    "FrameParser",
+    "apply_mask",
+    "build_close",
+    "build_frame",
+    "check_utf8",
+    "parse_close",
+]
+
 _BytesLike: TypeAlias = bytes | bytearray | memoryview
 
 OP_CONTINUATION: Final[int]

@@ -258,6 +258,8 @@ cdef class FrameParser:
             if self._remaining == 0:
                 if self._header_len == 0:
                     size = self._parse_header(p, end - p)
+                    if self._stopped:
+                        break
                     if size == 0:
                         self._header_len = <uint8_t>(end - p)
                         memcpy(self._header, p, self._header_len)
@@ -266,14 +268,14 @@ cdef class FrameParser:
                     take = min(end - p, <Py_ssize_t>(MAX_HEADER - self._header_len))
                     memcpy(self._header + self._header_len, p, take)
                     size = self._parse_header(self._header, self._header_len + take)
+                    if self._stopped:
+                        break
                     if size == 0:
                         self._header_len += <uint8_t>take
                         break
                     # What was held is less than a header, so the rest of it was in `p`.
                     size -= self._header_len
                     self._header_len = 0
-                if self._stopped:
-                    break
                 p += size
             take = min(end - p, self._remaining)
             if self._opcode >= OPCODE_CLOSE:
@@ -284,7 +286,7 @@ cdef class FrameParser:
         return out
 
     cdef Py_ssize_t _parse_header(self, const uint8_t* p, Py_ssize_t n) noexcept:
-        """Read a header: its size, 0 if it is incomplete, -1 after a violation.
+        """Read a header: its size, or 0 if it is incomplete or was refused.
 
         Called again from the start with more bytes, so nothing is stored before the header is complete;
         but each part is judged as soon as it is there.
@@ -456,12 +458,12 @@ cdef class FrameParser:
         return 0
 
     cdef int _refuse(self, int code, str reason) noexcept:
-        """Record a violation; always -1 for _parse_header to return."""
+        """Record a violation and free everything; always 0, for the caller to return."""
         self.close_code = code
         self.close_reason = reason
         self._stopped = True
         self._drop()
-        return -1
+        return 0
 
     cdef void _drop(self) noexcept:
         """Free everything incomplete."""
