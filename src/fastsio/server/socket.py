@@ -440,6 +440,8 @@ class Socket(EventEmitter):
             if not pending.quiet:
                 pending.settle(Disconnected(reason), [])
         self._fire("disconnect", (reason, description), None, True, False)
+        # Handlers are closures over the socket: without them, reference counting frees both.
+        self.remove_all_listeners()
 
 
 def _settle_callback(
