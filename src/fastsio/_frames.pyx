@@ -478,6 +478,19 @@ cdef class FrameParser:
 # ----------------------------------------------------------------------------------- builders
 
 
+cdef int read_mask(mask, uint8_t* out) except -1:
+    """Copy a bytes-like mask to four bytes at out."""
+    cdef Py_buffer view
+    PyObject_GetBuffer(mask, &view, PyBUF_SIMPLE)
+    try:
+        if view.len != 4:
+            raise ValueError("a mask has four bytes")
+        memcpy(out, view.buf, 4)
+    finally:
+        PyBuffer_Release(&view)
+    return 0
+
+
 def build_frame(int opcode, payload, *, bint fin=True, bint rsv1=False, mask=None):
     """Build one frame in a single allocation.
 
@@ -486,7 +499,7 @@ def build_frame(int opcode, payload, *, bint fin=True, bint rsv1=False, mask=Non
     ValueError for what RFC 6455 §5 does not allow on the wire.
     """
     cdef Py_buffer view
-    cdef bytes key = None
+    cdef uint8_t key[4]
     cdef PyObject* fresh
     cdef bytes frame
     cdef uint8_t* out
@@ -496,14 +509,12 @@ def build_frame(int opcode, payload, *, bint fin=True, bint rsv1=False, mask=Non
     if rsv1 and opcode != OPCODE_TEXT and opcode != OPCODE_BINARY:
         raise ValueError("only the first frame of a message can be marked as compressed")
     if mask is not None:
-        key = bytes(mask)
-        if len(key) != 4:
-            raise ValueError("a mask has four bytes")
+        read_mask(mask, key)
     PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
     try:
         if opcode >= OPCODE_CLOSE and (view.len > MAX_CONTROL or not fin):
             raise ValueError("a control frame is one frame of at most 125 bytes")
-        size = frame_header_size(view.len) + (4 if key is not None else 0)
+        size = frame_header_size(view.len) + (0 if mask is None else 4)
         fresh = new_bytes(NULL, size + view.len)
         frame = <bytes>fresh
         Py_DECREF(frame)
@@ -511,12 +522,12 @@ def build_frame(int opcode, payload, *, bint fin=True, bint rsv1=False, mask=Non
         size = write_frame_header(out, opcode, view.len, fin)
         if rsv1:
             out[0] |= 0x40
-        if key is None:
+        if mask is None:
             memcpy(out + size, view.buf, view.len)
         else:
             out[1] |= 0x80
-            memcpy(out + size, PyBytes_AS_STRING(key), 4)
-            copy_masked(out + size + 4, <const uint8_t*>view.buf, view.len, out + size)
+            memcpy(out + size, key, 4)
+            copy_masked(out + size + 4, <const uint8_t*>view.buf, view.len, key)
         return frame
     finally:
         PyBuffer_Release(&view)
@@ -528,19 +539,16 @@ def apply_mask(data, mask):
     Raises ValueError if ``mask`` is not four bytes long.
     """
     cdef Py_buffer view
-    cdef bytes key = bytes(mask)
+    cdef uint8_t key[4]
     cdef PyObject* fresh
     cdef bytes result
-    if len(key) != 4:
-        raise ValueError("a mask has four bytes")
+    read_mask(mask, key)
     PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
     try:
         fresh = new_bytes(NULL, view.len)
         result = <bytes>fresh
         Py_DECREF(result)
-        copy_masked(
-            bytes_at(fresh), <const uint8_t*>view.buf, view.len, <const uint8_t*>PyBytes_AS_STRING(key)
-        )
+        copy_masked(bytes_at(fresh), <const uint8_t*>view.buf, view.len, key)
         return result
     finally:
         PyBuffer_Release(&view)

@@ -158,7 +158,7 @@ def test_nothing_of_the_input_is_kept() -> None:
     assert parser.feed(masked(OP_BINARY, b"world")[8:]) == [(OP_BINARY, b"world")]
 
 
-@pytest.mark.parametrize("bad", ["text", None, 3, [1]])
+@pytest.mark.parametrize("bad", ["text", None, 4, [1]])
 def test_other_input_is_a_type_error_and_does_no_harm(bad: Any) -> None:
     parser = FrameParser()
     parser.feed(masked(OP_TEXT, b"abc")[:5])
@@ -170,6 +170,8 @@ def test_other_input_is_a_type_error_and_does_no_harm(bad: Any) -> None:
         check_utf8(bad)
     with pytest.raises(TypeError):
         apply_mask(bad, MASK)
+    with pytest.raises(TypeError):
+        apply_mask(b"x", bad)
     assert parser.feed(masked(OP_TEXT, b"abc")[5:]) == [(OP_TEXT, b"abc")]
 
 
