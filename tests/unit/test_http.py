@@ -720,6 +720,19 @@ async def test_a_peer_that_does_not_read_is_dropped_but_not_one_that_reads_slowl
     assert peer.transport.aborted
 
 
+async def test_a_refusal_that_is_taken_slowly_still_ends(caplog: Any) -> None:
+    peer = Peer(App(ok), close_timeout=0.05)
+    peer.transport.buffered = 1000
+    peer.send(b"garbage\r\n\r\n")
+    peer.http.pause_writing()
+    await asyncio.sleep(0.2)
+    assert not peer.transport.closing
+    peer.transport.buffered = 0
+    peer.http.resume_writing()
+    await asyncio.sleep(0.2)
+    assert peer.transport.aborted
+
+
 async def test_nothing_is_read_while_the_peer_does_not_read() -> None:
     app = App(ok)
     peer = Peer(app)

@@ -784,7 +784,7 @@ class HttpProtocol(asyncio.Protocol, Deadline):
         if self._transport.can_write_eof():
             self._transport.write_eof()
         self._resume_reading()
-        self._arm(_FOR_LINGER)
+        self._update_deadline()
 
     def _close(self) -> None:
         """Close once what is written is sent."""
@@ -806,18 +806,16 @@ class HttpProtocol(asyncio.Protocol, Deadline):
 
     def _update_deadline(self) -> None:
         phase = self._phase
-        if phase >= _DROPPING and not self._queue:
-            return  # the end has a deadline of its own
-        if self._write_paused:
+        if phase == _CLOSED or self._write_paused:
             return
         if phase == _HEAD:
             purpose = _FOR_HEAD
         elif phase == _BODY:
             purpose = _FOR_BODY
-        elif phase == _BETWEEN and not self._queue:
-            purpose = _FOR_REQUEST
-        else:
+        elif self._queue or phase == _UPGRADING:
             purpose = _FOR_NOTHING
+        else:
+            purpose = _FOR_REQUEST if phase == _BETWEEN else _FOR_LINGER
         if purpose != self._deadline_for or purpose == _FOR_REQUEST:
             self._arm(purpose)
 

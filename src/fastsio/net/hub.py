@@ -95,7 +95,8 @@ class Hub:
         self.wheel = TimerWheel(loop, max(0.005, min(0.5, shortest / 4)))
         self.connections: set[Connection] = set()
         self.closing = False
-        self.on_empty: Callable[[], None] | None = None
+        #: Called whenever the last connection is gone.
+        self.on_empty: list[Callable[[], None]] = []
         # Named, so that clients with a pool of connections do not reuse one that is about to be closed.
         self.keep_alive_headers = (
             f"Connection: keep-alive\r\nKeep-Alive: timeout={int(limits.keep_alive_timeout)}\r\n"
@@ -104,6 +105,7 @@ class Hub:
         self._date_second = 0
         self._dirty: list[Flushable] = []
         self._scheduled = False
+        # Whether the log has it; until there is clearly room again, so that a crowd does not flood the log.
         self._full = False
 
     def add(self, connection: Connection) -> bool:
@@ -126,9 +128,12 @@ class Hub:
         """A connection is gone."""
         connections = self.connections
         connections.discard(connection)
-        self._full = False
-        if not connections and self.on_empty is not None:
-            self.on_empty()
+        limit = self.limits.max_connections
+        if self._full and limit is not None and len(connections) <= limit * 0.9:
+            self._full = False
+        if not connections:
+            for callback in self.on_empty:
+                callback()
 
     def date_header(self) -> str:
         """The Date header of this second, with its line end."""

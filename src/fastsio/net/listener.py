@@ -137,7 +137,7 @@ class Listener:
     async def _emptied(self, hub: Hub, timeout: float) -> bool:
         """Wait until no connection is left; False if ``timeout`` seconds were not enough."""
         emptied = asyncio.Event()
-        hub.on_empty = emptied.set
+        hub.on_empty.append(emptied.set)
         if hub.connections:
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(emptied.wait(), timeout)
