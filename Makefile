@@ -1,0 +1,114 @@
+# What there is to do with this project; `make help` lists it. Needs Python >= 3.10 and a C compiler.
+
+PYTHON ?= python3
+VENV ?= .venv
+PORT ?= 3000
+EXAMPLE ?= minimal
+PYTEST_ARGS ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+CLIENT := .cache/client
+SOURCES := $(wildcard src/fastsio/*.pyx src/fastsio/*.pxd)
+JOBS := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+export PYTHON
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help build dev debug demo test test-unit test-pythons lint format bench bench-micro screenshot \
+	clean distclean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST) | \
+		while IFS= read -r line; do printf '  make %-14s %s\n' "$${line%%: *}" "$${line#*: }"; done
+
+build: $(VENV)/.installed ## virtual environment in .venv with fastsio in it, compiled, editable
+	@$(MAKE) --no-print-directory $(VENV)/.built
+
+# Installing compiles too, so it counts as built.
+$(VENV)/.installed: pyproject.toml setup.py
+	@scripts/need python compiler
+	@echo "-- virtual environment $(VENV), and fastsio in it"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install --upgrade 'pip>=25.1' 'setuptools>=77' 'cython>=3.1,<4' || \
+		{ echo "fastsio: pip could not install the build tools; is the package index within reach?" >&2; exit 1; }
+	@$(PIP) install --no-build-isolation --editable .
+	@touch $@ $(VENV)/.built
+
+$(VENV)/.built: $(SOURCES)
+	@scripts/need compiler
+	@echo "-- compiling what changed"
+	@$(BIN)/python setup.py --quiet build_ext --inplace --parallel $(JOBS)
+	@touch $@
+
+dev: build $(VENV)/.dev
+
+$(VENV)/.dev: pyproject.toml
+	@echo "-- test and lint tools into $(VENV)"
+	@$(PIP) install --group test --group lint
+	@touch $@
+
+debug: dev ## debug build (bounds checks, C asserts) in .cache/debug, and the unit tests on it
+	@echo "-- debug build"
+	@rm -rf .cache/debug
+	@FASTSIO_DEBUG=1 $(BIN)/python setup.py --quiet build --build-lib .cache/debug --build-temp build/debug \
+		--parallel $(JOBS)
+	@PYTHONPATH=.cache/debug $(BIN)/python -c 'import fastsio._codec as m; assert "/.cache/debug/" in m.__file__, m'
+	PYTHONPATH=.cache/debug $(BIN)/python -X dev -m pytest tests/unit $(PYTEST_ARGS)
+
+demo: build $(CLIENT)/socket.io.min.js ## the example page on http://localhost:3000 (PORT=..., EXAMPLE=chat)
+	@scripts/need port:$(PORT)
+	@echo "-- examples/$(EXAMPLE) on http://localhost:$(PORT) (Ctrl-C ends it)"
+	@PORT=$(PORT) SOCKET_IO_CLIENT=$(CLIENT) $(BIN)/python examples/$(EXAMPLE)/server.py
+
+# The official browser bundle; what is there already is kept.
+$(CLIENT)/socket.io.min.js:
+	@scripts/need npm
+	@echo "-- browser client (socket.io-client 4.8 from npm) into $(CLIENT)"
+	@mkdir -p $(CLIENT)
+	@cd $(CLIENT) && npm pack --silent socket.io-client@4.8 >/dev/null && \
+		tar -xzf socket.io-client-*.tgz --strip-components=2 package/dist && \
+		rm socket.io-client-*.tgz && touch socket.io.min.js || \
+		{ echo "fastsio: npm could not fetch socket.io-client; is its registry within reach?" >&2; exit 1; }
+
+test: dev $(CLIENT)/socket.io.min.js ## everything: installs what the tests need, lints, runs all tests
+	@scripts/test-deps
+	@$(MAKE) --no-print-directory lint
+	@mkdir -p .cache
+	$(BIN)/python -m pytest --junitxml=.cache/junit.xml $(PYTEST_ARGS)
+	@$(BIN)/python scripts/test_summary.py .cache/junit.xml
+
+test-unit: dev ## the tests that need neither network nor Node nor a browser
+	$(BIN)/python -m pytest tests/unit $(PYTEST_ARGS)
+
+test-pythons: ## the unit tests on each CPython from 3.10 to 3.13 on this machine
+	@MAKE="$(MAKE)" scripts/test-pythons
+
+lint: dev ## ruff, cython-lint, mypy --strict, pyright
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/cython-lint src/fastsio
+	$(BIN)/mypy
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+format: dev ## let ruff format and fix what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: dev ## server benchmarks against named versions of rivals (bench/README.md)
+	$(BIN)/python -m bench.macro
+
+bench-micro: dev ## codec benchmarks
+	$(BIN)/python -m pytest bench/micro $(PYTEST_ARGS)
+
+screenshot: dev $(CLIENT)/socket.io.min.js ## docs/images/demo.png, from the demo page in headless Chromium
+	$(BIN)/python docs/images/screenshot.py
+
+clean: ## remove what building and testing left; keeps .venv and .cache
+	rm -rf build dist src/*.egg-info src/fastsio/*.so src/fastsio/*.c src/fastsio/*.html .cache/debug
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .cache/junit.xml
+	rm -f $(VENV)/.built $(VENV)/.installed
+	find src tests bench examples docs -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean ## remove .venv and .cache too
+	rm -rf .venv .cache
