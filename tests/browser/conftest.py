@@ -1,0 +1,124 @@
+"""Headless Chromium, and the examples served by processes of their own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+ROOT = Path(__file__).parents[2]
+CLIENT = ROOT / ".cache" / "client"
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+CHROMIUM_ARGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker("browser")
+
+
+# Not for the session: Playwright keeps an event loop running in this thread, which async tests cannot bear.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    executable = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
+    assert executable, "no Chromium on this machine: scripts/test-deps installs it"
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_ARGS)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[Callable[[str], Page]]:
+    """``open_page(url)``: a tab of a browser profile of its own; fails the test over console errors."""
+    complaints: list[str] = []
+    contexts = []
+
+    def open_one(url: str) -> Page:
+        context = browser.new_context()
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(url)
+        return page
+
+    yield open_one
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+class Example:
+    """One of the examples, running."""
+
+    def __init__(self, name: str, log: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}/"
+        self._log = log
+        with log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, str(ROOT / "examples" / name / "server.py")],
+                env=os.environ | {"PORT": str(port), "SOCKET_IO_CLIENT": str(CLIENT)},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                return
+            except OSError:
+                assert self.process.poll() is None, self.output
+                assert time.monotonic() < deadline, "the example does not listen"
+                time.sleep(0.05)
+
+    @property
+    def output(self) -> str:
+        """What it has printed so far."""
+        return self._log.read_text(encoding="utf-8")
+
+    def stop(self) -> int:
+        """End it as a service manager would; its exit status."""
+        self.process.terminate()
+        try:
+            return self.process.wait(10)
+        finally:
+            self.process.kill()
+            self.process.wait()
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[[str], Example]]:
+    """``serve(name)``: start an example; it must end well on SIGTERM and without a traceback."""
+    assert CLIENT.is_dir(), "no browser client in .cache/client: make test fetches it"
+    started: list[Example] = []
+
+    def start(name: str) -> Example:
+        example = Example(name, tmp_path / f"{name}.log")
+        started.append(example)
+        return example
+
+    yield start
+    for example in started:
+        status = example.stop()
+        assert "Traceback" not in example.output, example.output
+        assert status == 0, example.output
