@@ -1,6 +1,16 @@
 from collections.abc import Iterable
 from enum import IntEnum
 
+__all__ = [
+    "EnginePacketType",
+    "decode_engine_packet",
+    "decode_jsonp_body",
+    "decode_payload",
+    "encode_engine_packet",
+    "encode_jsonp",
+    "encode_payload",
+]
+
 class EnginePacketType(IntEnum):
     OPEN = 0
     CLOSE = 1
