@@ -59,6 +59,8 @@ def on_both_loops(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..
         loop = LOOPS[loop_name]()
         escaped: list[dict[str, Any]] = []
         loop.set_exception_handler(lambda loop, context: escaped.append(context))
+        # asyncio's own report of a failed TLS handshake, in debug mode only.
+        harmless = "Error on transport creation for incoming connection"
         try:
             asyncio.set_event_loop(loop)
             loop.run_until_complete(asyncio.wait_for(test(*args, **kwargs), 30))
@@ -68,7 +70,7 @@ def on_both_loops(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..
             asyncio.set_event_loop(None)
             with contextlib.suppress(OSError):  # of uvloop, if a test that failed left something open
                 loop.close()
-        assert not escaped
+        assert [context for context in escaped if context["message"] != harmless] == []
 
     signature = inspect.signature(test)
     parameter = inspect.Parameter("loop_name", inspect.Parameter.KEYWORD_ONLY)
