@@ -8,17 +8,15 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, cast
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from fastsio.engine.request import Headers, Request, Response, WebSocket, WebSocketReceiver
 from fastsio.engine.timers import Deadline
+from fastsio.net.deflate import Deflate
 from fastsio.net.hub import Hub
 from fastsio.net.websocket import BadHandshake, WebSocketConnection, check_handshake
-
-if TYPE_CHECKING:
-    from fastsio.net.deflate import Deflate
 
 __all__ = ["HttpExchange", "HttpProtocol"]
 

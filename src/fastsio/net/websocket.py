@@ -7,7 +7,7 @@ import binascii
 import logging
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from wsproto.utilities import generate_accept_token, split_comma_header
 
@@ -26,10 +26,8 @@ from fastsio._frames import (
 )
 from fastsio.engine.request import WebSocketReceiver
 from fastsio.engine.timers import Deadline
+from fastsio.net.deflate import Deflate, InflateError, InflateTooLarge, negotiate
 from fastsio.net.hub import Hub
-
-if TYPE_CHECKING:
-    from fastsio.net.deflate import Deflate
 
 __all__ = ["BadHandshake", "Handshake", "WebSocketConnection", "check_handshake"]
 
@@ -96,9 +94,7 @@ def check_handshake(
     if per_message_deflate is not None:
         offers = headers.get("sec-websocket-extensions")
         if offers:
-            from fastsio.net import deflate
-
-            result = deflate.negotiate(offers, per_message_deflate, max_message_size)
+            result = negotiate(offers, per_message_deflate, max_message_size)
             if result is not None:
                 answer, negotiated = result
                 head += b"Sec-WebSocket-Extensions: " + answer.encode("latin-1") + b"\r\n"
@@ -252,15 +248,13 @@ class WebSocketConnection(asyncio.Protocol):
         self._report(1006, "", self._error)
 
     def _on_compressed(self, opcode: int, payload: bytes) -> None:
-        from fastsio.net import deflate
-
         assert self._deflate is not None
         try:
             message = self._deflate.inflate(payload)
-        except deflate.InflateTooLarge as error:
+        except InflateTooLarge as error:
             self._fail(1009, str(error))
             return
-        except deflate.InflateError as error:
+        except InflateError as error:
             self._fail(1007, str(error))
             return
         if opcode == OP_BINARY | COMPRESSED:
