@@ -2,6 +2,7 @@ cdef class Listener:
     cdef:
         readonly object fn
         bint once
+        bint fired      # a once listener that was called
         int limit
 
 

@@ -59,6 +59,18 @@ cdef int _positional_limit(object fn) except -1:
     return count
 
 
+cdef str _event_name(object event):
+    """``event`` as an exact ``str``: members of a ``str`` enumeration are names too.
+
+    :raises TypeError: if it is no string.
+    """
+    if type(event) is str:
+        return <str>event
+    if isinstance(event, str):
+        return str.__str__(event)
+    raise TypeError(f"an event name is a string, not {type(event).__name__}")
+
+
 cdef class Listener:
     """One registered listener: the function, whether it goes after one call, how many arguments it takes."""
 
@@ -79,50 +91,51 @@ cdef class EventEmitter:
 
     # -- registration ---------------------------------------------------------------------------------
 
-    def on(self, str event, fn=None):
+    def on(self, event, fn=None):
         """Call ``fn`` each time ``event`` fires. Without ``fn``, a decorator. Returns ``fn``, or self as Node does.
 
         ``x.on("event", fn)`` returns the emitter, so that calls chain; the decorator returns the function.
         """
         if fn is None:
-            return _Registrar(self, event, False, False)
-        self._add(event, fn, False, False)
+            return _Registrar(self, _event_name(event), False, False)
+        self._add(_event_name(event), fn, False, False)
         return self
 
-    def add_listener(self, str event, fn):
+    def add_listener(self, event, fn):
         """The same as :meth:`on` with both arguments."""
-        self._add(event, fn, False, False)
+        self._add(_event_name(event), fn, False, False)
         return self
 
-    def once(self, str event, fn=None):
+    def once(self, event, fn=None):
         """As :meth:`on`, for the next occurrence only."""
         if fn is None:
-            return _Registrar(self, event, True, False)
-        self._add(event, fn, True, False)
+            return _Registrar(self, _event_name(event), True, False)
+        self._add(_event_name(event), fn, True, False)
         return self
 
-    def prepend_listener(self, str event, fn):
+    def prepend_listener(self, event, fn):
         """As :meth:`on`, before the listeners already there."""
-        self._add(event, fn, False, True)
+        self._add(_event_name(event), fn, False, True)
         return self
 
-    def prepend_once_listener(self, str event, fn):
+    def prepend_once_listener(self, event, fn):
         """As :meth:`once`, before the listeners already there."""
-        self._add(event, fn, True, True)
+        self._add(_event_name(event), fn, True, True)
         return self
 
-    def off(self, str event, fn):
+    def off(self, event, fn):
         """Remove the most recently added listener ``fn`` of ``event``; nothing happens if there is none."""
-        cdef tuple listeners = self._listeners_of(event)
+        cdef str name = _event_name(event)
+        cdef tuple listeners = self._listeners_of(name)
         cdef Py_ssize_t i
         if listeners is not None:
             for i in range(len(listeners) - 1, -1, -1):
                 if (<Listener>listeners[i]).fn == fn:
-                    self._store(event, listeners[:i] + listeners[i + 1:])
+                    self._store(name, listeners[:i] + listeners[i + 1:])
                     break
         return self
 
-    def remove_listener(self, str event, fn):
+    def remove_listener(self, event, fn):
         """The same as :meth:`off`."""
         return self.off(event, fn)
 
@@ -131,24 +144,24 @@ cdef class EventEmitter:
         if event is None:
             self._events = None
         elif self._events is not None:
-            self._events.pop(event, None)
+            self._events.pop(_event_name(event), None)
         return self
 
     # -- inspection -----------------------------------------------------------------------------------
 
-    def listeners(self, str event):
+    def listeners(self, event):
         """The functions registered for ``event``, in calling order (a new list)."""
-        cdef tuple listeners = self._listeners_of(event)
+        cdef tuple listeners = self._listeners_of(_event_name(event))
         return [] if listeners is None else [(<Listener>entry).fn for entry in listeners]
 
-    def listener_count(self, str event):
+    def listener_count(self, event):
         """How many listeners ``event`` has."""
-        cdef tuple listeners = self._listeners_of(event)
+        cdef tuple listeners = self._listeners_of(_event_name(event))
         return 0 if listeners is None else len(listeners)
 
-    def has_listeners(self, str event):
+    def has_listeners(self, event):
         """Whether ``event`` has a listener."""
-        return self._listeners_of(event) is not None
+        return self._listeners_of(_event_name(event)) is not None
 
     def event_names(self):
         """The events that have listeners (a new list)."""
@@ -162,9 +175,9 @@ cdef class EventEmitter:
         A plain listener's exception reaches the caller and stops the round, as in Node. An ``async def``
         listener is started; its exception goes to :meth:`_listener_failed`.
         """
-        if not args or not isinstance(args[0], str):
+        if not args:
             raise TypeError("emit() takes an event name and its arguments")
-        return self._fire(args[0], args[1:], None, False, True)
+        return self._fire(_event_name(args[0]), args[1:], None, False, True)
 
     cpdef bint _fire(self, str event, tuple args, object ack, bint trim, bint propagate) except -1:
         """Call the listeners of ``event``; False if there are none.
@@ -185,6 +198,9 @@ cdef class EventEmitter:
         for entry in listeners:
             listener = <Listener>entry
             if listener.once:
+                if listener.fired:
+                    continue  # by an event that another listener of this round emitted
+                listener.fired = True
                 self._remove_entry(event, listener)
             given = args
             answers = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -42,22 +43,23 @@ class EngineOptions:
     max_http_buffer_size: int = 1_000_000
     #: Packets one polling request body may hold.
     max_packets_per_payload: int = 1000
-    #: Bytes queued for one client before it is dropped as too slow.
+    #: Bytes queued for one client before it is dropped as too slow. A packet that waits for a poll counts
+    #: 64 more than its data.
     max_buffered_bytes: int = 16_000_000
     #: Sessions open at once; None: as many as file descriptors allow.
     max_connections: int | None = None
     #: permessage-deflate: False, True, or a mapping (threshold, server_no_context_takeover, …).
     per_message_deflate: bool | Mapping[str, Any] = False
-    #: gzip and deflate of polling responses: True, False, or ``{"threshold": 1024}``.
+    #: gzip and deflate of polling responses: True, False, or a mapping (threshold in bytes, level of zlib).
     http_compression: bool | Mapping[str, Any] = True
     #: Cookie with the session id on the polling handshake: None, True, a name, or a mapping of attributes.
     cookie: bool | str | Mapping[str, Any] | None = None
     #: Origins that may connect: None (same origin), "*", a string, a list, a pattern, a callable, or a
     #: mapping (origin, methods, allowed_headers, exposed_headers, credentials, max_age).
     cors: CorsOption = None
-    #: ``fn(request)``, plain or async: False or an exception refuses the handshake (403).
+    #: ``fn(request)``, plain or async: False, a message or an exception refuses the handshake (403).
     allow_request: Callable[[Any], Any] | None = None
-    #: ``fn(request)``, plain or async, giving the id of a new session instead of 120 random bits.
+    #: ``fn(request)``, plain or async, giving the id of a new session; None: 96 random bits and a counter.
     generate_id: Callable[[Any], Any] | None = None
     #: A message sent right behind the handshake.
     initial_packet: str | bytes | None = None
@@ -66,24 +68,36 @@ class EngineOptions:
 
     def __post_init__(self) -> None:
         for name in ("ping_interval", "ping_timeout", "upgrade_timeout", "close_timeout"):
-            _require(self, name, getattr(self, name) > 0, "a number of seconds above 0")
+            _require_seconds(self, name)
         for name in ("max_http_buffer_size", "max_packets_per_payload", "max_buffered_bytes"):
-            _require(self, name, getattr(self, name) > 0, "a number above 0")
+            _require_whole(self, name, 1)
+        if self.max_connections is not None:
+            _require_whole(self, "max_connections", 1)
+        _require_members(self, "transports", ("polling", "websocket"))
+        _require_members(self, "protocols", (3, 4))
         _require(
             self,
-            "transports",
-            not isinstance(self.transports, str)
-            and bool(self.transports)
-            and set(self.transports) <= {"polling", "websocket"},
-            'a sequence of "polling" and "websocket"',
+            "path",
+            isinstance(self.path, str) and self.path.startswith("/"),
+            'a path that starts with "/"',
         )
+        for name in ("allow_request", "generate_id"):
+            value = getattr(self, name)
+            _require(self, name, value is None or callable(value), "a function")
         _require(
             self,
-            "protocols",
-            bool(self.protocols) and set(self.protocols) <= {3, 4},
-            "a sequence of 3 and 4",
+            "initial_packet",
+            self.initial_packet is None or isinstance(self.initial_packet, str | bytes),
+            "text or bytes",
         )
-        _require(self, "path", self.path.startswith("/"), 'a path that starts with "/"')
+        for name in ("per_message_deflate", "http_compression"):
+            _require(self, name, isinstance(getattr(self, name), bool | Mapping), "a bool or a mapping")
+        _require(
+            self,
+            "trusted_proxies",
+            isinstance(self.trusted_proxies, Sequence) and not isinstance(self.trusted_proxies, str),
+            "a sequence of addresses and networks",
+        )
 
 
 @dataclass(kw_only=True)
@@ -112,13 +126,35 @@ class ServerOptions:
     cleanup_empty_child_namespaces: bool = False
 
     def __post_init__(self) -> None:
-        _require(self, "connect_timeout", self.connect_timeout > 0, "a number of seconds above 0")
-        _require(self, "max_attachments", self.max_attachments >= 0, "a number of attachments")
+        _require_seconds(self, "connect_timeout")
+        _require_whole(self, "max_attachments", 0)
 
 
 def _require(options: object, name: str, holds: bool, what: str) -> None:
     if not holds:
         raise OptionError(f"option {name} takes {what}, not {getattr(options, name)!r}")
+
+
+def _require_seconds(options: object, name: str) -> None:
+    value = getattr(options, name)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    _require(options, name, number and 0 < value < math.inf, "a number of seconds above 0")
+
+
+def _require_whole(options: object, name: str, least: int) -> None:
+    """Sizes like ``1e6`` are fine, and become the integer they are."""
+    value = getattr(options, name)
+    number = isinstance(value, int) and not isinstance(value, bool)
+    whole = number or (isinstance(value, float) and value.is_integer())
+    _require(options, name, whole and value >= least, f"a whole number, {least} or more")
+    setattr(options, name, int(value))
+
+
+def _require_members(options: object, name: str, members: tuple[object, ...]) -> None:
+    given = getattr(options, name)
+    sequence = isinstance(given, Sequence) and not isinstance(given, str)
+    holds = sequence and len(given) > 0 and all(member in members for member in given)
+    _require(options, name, holds, f"a sequence of {' and '.join(map(repr, members))}")
 
 
 def split_options(given: Mapping[str, Any], *kinds: type[Any]) -> list[Any]:

@@ -7,38 +7,56 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
+from fastsio.exceptions import OptionError
+
 __all__ = ["HttpCompression", "choose_encoding"]
+
+_KEYS = {"level", "threshold"}
 
 
 def choose_encoding(accept: str) -> str | None:
     """The encoding an Accept-Encoding header prefers: ``gzip``, ``deflate`` or None.
 
-    The highest q wins, ties go by the order of the header, ``*`` stands for gzip.
+    The highest q wins, ties go by the order of the header; ``*`` stands for gzip unless gzip is named.
     """
-    best: str | None = None
-    best_quality = 0.0
+    qualities: dict[str, float] = {}
     for part in accept.split(","):
         name, _, parameters = part.partition(";")
         name = name.strip().lower()
         quality = 1.0
-        key, _, value = parameters.strip().partition("=")
-        if key.strip() == "q":
+        key, _, value = parameters.partition(";")[0].partition("=")
+        if key.strip().lower() == "q":
             try:
                 quality = float(value)
             except ValueError:
-                continue
+                quality = 0.0
+        if name in ("gzip", "deflate", "*"):
+            qualities.setdefault(name, quality)
+    best: str | None = None
+    best_quality = 0.0
+    for name, quality in qualities.items():
         if name == "*":
+            if "gzip" in qualities:
+                continue
             name = "gzip"
-        if name in ("gzip", "deflate") and quality > best_quality:
+        if quality > best_quality:
             best, best_quality = name, quality
     return best
 
 
 class HttpCompression:
-    """The option ``http_compression``: on or off, and the smallest body worth compressing."""
+    """The option ``http_compression``: on or off, the smallest body worth compressing, zlib's level.
+
+    :raises OptionError: for a mapping with an unknown key.
+    """
 
     def __init__(self, option: bool | Mapping[str, Any]) -> None:
         settings = dict(option) if isinstance(option, Mapping) else {}
+        unknown = set(settings) - _KEYS
+        if unknown:
+            raise OptionError(
+                f"option http_compression has no key {min(unknown)!r}; it takes {sorted(_KEYS)}"
+            )
         self._enabled = option is not False
         self._threshold = int(settings.get("threshold", 1024))
         self._level = int(settings.get("level", 6))

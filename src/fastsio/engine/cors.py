@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from fastsio.engine.request import Headers, Request, Response
@@ -11,6 +13,8 @@ from fastsio.exceptions import OptionError
 from fastsio.options import CorsOption
 
 __all__ = ["CorsPolicy", "valid_origin"]
+
+logger = logging.getLogger("fastsio.engine")
 
 _KEYS = {
     "origin",
@@ -21,7 +25,7 @@ _KEYS = {
     "max_age",
     "options_success_status",
 }
-_DEFAULT_PORT = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
+_DEFAULT_PORT = {"http": "80", "https": "443"}
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -30,12 +34,17 @@ def valid_origin(origin: str) -> bool:
     return _CONTROL.search(origin) is None and all(ord(character) <= 0xFF for character in origin)
 
 
-def same_origin(origin: str, host: str) -> bool:
-    """Whether ``origin`` is the site that ``host``, a Host header, names; implied ports may be left out."""
-    scheme, separator, rest = origin.lower().partition("://")
-    if not separator:
+def same_origin(origin: str, host: str, scheme: str) -> bool:
+    """Whether ``origin`` is the site that ``host``, a Host header, names; implied ports may be left out.
+
+    An https origin may come to a server that sees http, since a proxy may have taken TLS off; a page that
+    came over http is another origin for a server that sees https.
+    """
+    origin_scheme, _, rest = origin.lower().partition("://")
+    port = _DEFAULT_PORT.get(origin_scheme)
+    if port is None or not host or (scheme == "https" and origin_scheme != "https"):
         return False
-    implied = ":" + _DEFAULT_PORT.get(scheme, "")
+    implied = f":{port}"
     return rest.removesuffix(implied) == host.lower().removesuffix(implied)
 
 
@@ -49,13 +58,14 @@ class CorsPolicy:
         settings: dict[str, Any] = dict(option) if isinstance(option, Mapping) else {"origin": option}
         unknown = set(settings) - _KEYS
         if unknown:
-            raise OptionError(f"option cors has no key {sorted(unknown)[0]!r}; it takes {sorted(_KEYS)}")
-        self.enabled = option is not None and option is not False
+            raise OptionError(f"option cors has no key {min(unknown)!r}; it takes {sorted(_KEYS)}")
         origin = settings.get("origin", "*")
+        #: Whether responses get CORS headers.
+        self.enabled = origin is not None and origin is not False
         self._fixed: str | None = None
-        self._allows: Callable[[str], bool] = lambda origin: False
+        self._test: Callable[[str], object] = lambda origin: False
         if self.enabled:
-            self._fixed, self._allows = _compile(origin)
+            self._fixed, self._test = _compile(origin)
         self._credentials = bool(settings.get("credentials"))
         self._methods = _join(settings.get("methods", "GET,HEAD,PUT,PATCH,POST,DELETE"))
         self._allowed_headers = _join(settings.get("allowed_headers"))
@@ -67,11 +77,23 @@ class CorsPolicy:
     def allows(self, request: Request, host: str) -> bool:
         """Whether a request may be served. Those without an Origin do not come from a page and pass."""
         origin = request.headers.get("origin")
-        if origin is None:
-            return True
-        if same_origin(origin, host):
-            return True
-        return self._allows(origin)
+        return origin is None or same_origin(origin, host, request.scheme) or self._names(origin)
+
+    def _names(self, origin: str) -> bool:
+        """Whether the option opens the server to ``origin``."""
+        if not valid_origin(origin):
+            return False
+        try:
+            verdict = self._test(origin)
+        except Exception:
+            logger.exception("option cors: the callable failed for origin %r", origin)
+            return False
+        if inspect.isawaitable(verdict):
+            # An object like this is true whatever it would say.
+            logger.error("option cors: the callable must not be async")
+            getattr(verdict, "close", bool)()
+            return False
+        return bool(verdict)
 
     def headers(self, request: Request) -> Headers:
         """The CORS headers of a response to ``request``."""
@@ -84,12 +106,12 @@ class CorsPolicy:
                 headers.append(("Vary", "Origin"))
         else:
             origin = request.headers.get("origin")
-            if origin is not None and self._allows(origin):
+            if origin is not None and self._names(origin):
                 headers.append(("Access-Control-Allow-Origin", origin))
             headers.append(("Vary", "Origin"))
         if self._credentials:
             headers.append(("Access-Control-Allow-Credentials", "true"))
-        if self._exposed_headers and request.method != "OPTIONS":
+        if self._exposed_headers:
             headers.append(("Access-Control-Expose-Headers", self._exposed_headers))
         return headers
 
@@ -106,10 +128,12 @@ class CorsPolicy:
                 headers.append(("Access-Control-Allow-Headers", asked))
         if self._max_age is not None:
             headers.append(("Access-Control-Max-Age", self._max_age))
+        # Some browsers wait for the body of a 204 that does not say it has none.
+        headers.append(("Content-Length", "0"))
         return Response(self._preflight_status, headers)
 
 
-def _compile(origin: Any) -> tuple[str | None, Callable[[str], bool]]:
+def _compile(origin: Any) -> tuple[str | None, Callable[[str], object]]:
     """The header value that is the same for everybody, if there is one, and the test of an origin."""
     if origin is True:
         return None, lambda given: True
@@ -119,14 +143,12 @@ def _compile(origin: Any) -> tuple[str | None, Callable[[str], bool]]:
         fixed = origin.rstrip("/")
         return fixed, lambda given: given == fixed
     if isinstance(origin, re.Pattern):
-        pattern = origin
-        return None, lambda given: pattern.search(given) is not None
-    if isinstance(origin, Sequence) and all(isinstance(entry, str | re.Pattern) for entry in origin):
+        return None, origin.search
+    if isinstance(origin, Collection) and all(isinstance(entry, str | re.Pattern) for entry in origin):
         tests = [_compile(entry)[1] for entry in origin]
         return None, lambda given: any(test(given) for test in tests)
     if callable(origin):
-        function = origin
-        return None, lambda given: bool(function(given))
+        return None, origin
     raise OptionError(f"option cors cannot take an origin of type {type(origin).__name__}")
 
 

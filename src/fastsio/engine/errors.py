@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import html
 from typing import Any
 
 import orjson
@@ -28,28 +28,31 @@ MESSAGES = {
 }
 
 
-@dataclass(slots=True, eq=False)
 class Refusal(Exception):
     """A request the engine does not serve; the argument of the event ``connection_error``.
 
-    ``context`` says more, in the reference's words: ``{"name": "TRANSPORT_MISMATCH", …}``.
+    :param code: 0 to 5, see :data:`MESSAGES`.
+    :param message: what the client is told; the protocol's message for ``code`` if empty.
+    :param context: more, in the reference's words: ``{"name": "TRANSPORT_MISMATCH", …}``.
+
+    ``request`` is the refused :class:`~fastsio.engine.request.Request`.
     """
 
-    code: int
-    message: str = ""
-    context: dict[str, Any] = field(default_factory=dict)
-    request: Request | None = None
+    def __init__(self, code: int, message: str = "", context: dict[str, Any] | None = None) -> None:
+        # What is told must survive JSON and UTF-8, whoever wrote it.
+        self.message = (message or MESSAGES[code]).encode("utf-8", "replace").decode()
+        super().__init__(self.message)
+        self.code = code
+        self.context: dict[str, Any] = {} if context is None else context
+        self.request: Request | None = None
 
-    def __post_init__(self) -> None:
-        self.message = self.message or MESSAGES[self.code]
 
-
-def refusal_response(refusal: Refusal, upgrade: bool, headers: Headers) -> Response:
+def refusal_response(refusal: Refusal, upgrade: bool) -> Response:
     """The answer to a refused request; on an upgrade it is always a plain 400 that ends the connection."""
     if upgrade:
-        return Response(
-            400, [*headers, ("Connection", "close"), ("Content-Type", "text/html")], refusal.message.encode()
-        )
+        headers: Headers = [("Connection", "close"), ("Content-Type", "text/html")]
+        # Declared HTML as by the reference, so what came from the client must not act as such.
+        return Response(400, headers, html.escape(refusal.message, quote=False).encode())
     status = 403 if refusal.code == FORBIDDEN else 400
     body = orjson.dumps({"code": refusal.code, "message": refusal.message})
-    return Response(status, [*headers, ("Content-Type", "application/json")], body)
+    return Response(status, [("Content-Type", "application/json")], body)

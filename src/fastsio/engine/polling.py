@@ -1,4 +1,4 @@
-"""The long-polling transport: one GET that waits, POSTs that bring packets (Engine.IO protocol, "HTTP long-polling")."""
+"""Long-polling: one GET that waits, POSTs that bring packets (Engine.IO protocol, "HTTP long-polling")."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class PollingTransport:
         jsonp = request.query.get("j")
         self.session = session
         self.poll: Request | None = request
-        request.exchange.on_abort = self._on_aborted
+        request.exchange.on_abort = self._on_poll_aborted
         self._handshake_headers: Headers | None = headers
         self._post: Request | None = None
         self._jsonp = jsonp
@@ -65,7 +65,7 @@ class PollingTransport:
             self._overlap(request)
             return
         self.poll = request
-        request.exchange.on_abort = self._on_aborted
+        request.exchange.on_abort = self._on_poll_aborted
         if session.ready_state == "closing":
             session.closing_poll(self)
         else:
@@ -98,27 +98,32 @@ class PollingTransport:
         self._respond(request, Response(200, headers, body), initial)
 
     def release(self) -> None:
-        """Answer the open poll, if any, with a noop."""
+        """Answer the open poll, if any: with what waits for it, else with a noop."""
+        self.session.flush()
         if self.poll is not None:
             self.send([_NOOP], False)
 
     def finish(self) -> None:
-        """The session is over or has another transport: end the open poll with a close packet."""
+        """The session has another transport, or none: end the open poll with a close packet."""
         if self.poll is not None:
             self.send([_CLOSE], False)
 
-    def _on_aborted(self) -> None:
+    def close(self) -> None:
+        """The session is over, whatever a request body in progress may bring."""
+        self.finish()
+        if self._post is not None:
+            self._post.exchange.abort()
+            self._post = None
+
+    def _on_poll_aborted(self) -> None:
         self.poll = None
-        self.session.end(DisconnectReason.TRANSPORT_ERROR, "connection closed prematurely")
+        self.session.end(DisconnectReason.TRANSPORT_ERROR, "poll connection closed prematurely")
 
     # -- POST -----------------------------------------------------------------------------------------
 
     def _on_post(self, request: Request) -> None:
         session = self.session
         if self._post is not None:
-            # The reference's v2 server destroys the first connection too, before the second is answered.
-            if session.protocol == 3:
-                self._post.exchange.abort()
             self._overlap(request)
             return
         if session.protocol == 4 and _is_binary(request):
@@ -126,7 +131,7 @@ class PollingTransport:
             self._respond(request, Response(400))
             return
         self._post = request
-        request.exchange.on_abort = self._on_aborted
+        request.exchange.on_abort = self._on_post_aborted
         request.exchange.read_body(
             session.server.options.max_http_buffer_size, self._on_body, self._on_too_large
         )
@@ -143,8 +148,15 @@ class PollingTransport:
         for kind, data in packets:
             session.on_polled_packet(kind, data)
         if error is not None:
+            logger.info("session %s: %s; closing it", session.id, error)
             session.end(DisconnectReason.PARSE_ERROR, error)
         self._respond(request, Response(200, [("Content-Type", "text/html"), _NO_STORE], b"ok"))
+
+    def _on_post_aborted(self) -> None:
+        self._post = None
+        # After an upgrade the old transport no longer decides about the session.
+        if self.session.polling is self:
+            self.session.end(DisconnectReason.TRANSPORT_ERROR, "data request connection closed prematurely")
 
     def _decode(self, request: Request, body: bytes) -> Sequence[tuple[int | None, str | bytes | None]]:
         session = self.session
@@ -185,6 +197,7 @@ class PollingTransport:
         agent = request.headers.get("user-agent", "")
         if ";MSIE" in agent or "Trident/" in agent:
             response.headers.append(("X-XSS-Protection", "0"))
+        request.exchange.on_abort = None
         self.session.server.respond(request, response, initial=initial)
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fastsio._codec import EncodedPacket
 from fastsio._emitter import EventEmitter
 from fastsio._payload import EnginePacketType, decode_engine_packet, encode_engine_packet
 from fastsio.engine.polling import PollingTransport
@@ -16,6 +15,7 @@ from fastsio.exceptions import PacketError, PayloadTooLarge
 from fastsio.types import DisconnectReason
 
 if TYPE_CHECKING:
+    from fastsio._codec import EncodedPacket
     from fastsio.engine.server import EngineCore
     from fastsio.engine.upgrade import Probe
 
@@ -29,18 +29,24 @@ PONG = int(EnginePacketType.PONG)
 CLOSE = int(EnginePacketType.CLOSE)
 
 _TEXT_MESSAGE = ord("4")
+_PONG_PACKET = (PONG, None)
+_CLOSE_PACKET = (CLOSE, None)
+_NOOP_PACKET = (int(EnginePacketType.NOOP), None)
 
 # What the deadline of an open session means.
 _PING_DUE = 0  # protocol 4: time to ping; packets from the client change nothing
 _PONG_DUE = 1  # protocol 4: pinged, the client must answer
 _CLIENT_DUE = 2  # protocol 3: the client must send something
 
+# Bytes that a queued packet counts besides its data: packets without any must not queue without end.
+_PACKET_COST = 64
+
 
 class Session(EventEmitter, Deadline):
     """A client's link to the server, over whichever transport it has at the moment.
 
     Events: ``message(data)``, ``upgrade(transport_name)``, ``drain()``, ``close(reason, description)``.
-    ``data`` is ``str`` or ``bytes``.
+    ``data`` is ``str`` or ``bytes``. After ``close`` the listeners are dropped.
     """
 
     __slots__ = (
@@ -86,8 +92,8 @@ class Session(EventEmitter, Deadline):
         self._phase = _PING_DUE if protocol == 4 else _CLIENT_DUE
         self._extended = False
         self._frame_sink: Callable[[bytes], None] | None = None
-        self._message_sink: Callable[[str | bytes], None] = self._emit_message
-        self._close_sink: Callable[[DisconnectReason, Any], None] = self._emit_close
+        self._message_sink: Callable[[str | bytes], None] | None = None
+        self._close_sink: Callable[[DisconnectReason, Any], None] | None = None
 
     # -- facts ----------------------------------------------------------------------------------------
 
@@ -122,7 +128,7 @@ class Session(EventEmitter, Deadline):
         message_sink: Callable[[str | bytes], None],
         close_sink: Callable[[DisconnectReason, Any], None],
     ) -> None:
-        """Take messages and the end directly instead of by events.
+        """Take messages directly instead of by events, and the end before its event.
 
         :param frame_sink: gets a text message as it stood in its WebSocket frame, UTF-8 behind the digit 4.
         :param message_sink: gets every other message, ``str`` or ``bytes``.
@@ -156,14 +162,19 @@ class Session(EventEmitter, Deadline):
     # -- sending --------------------------------------------------------------------------------------
 
     def send(self, data: str | bytes | bytearray | memoryview, *, compress: bool = True) -> Session:
-        """Send one message; dropped if the session is no longer open. Returns the session."""
+        """Send one message; dropped if the session is no longer open. Returns the session.
+
+        :raises TypeError: if ``data`` is neither text nor bytes.
+        """
         if self.ready_state != "open":
             return self
         if not isinstance(data, str):
+            if not isinstance(data, bytes | bytearray | memoryview):
+                raise TypeError(f"a message is text or bytes, not {type(data).__name__}")
             data = bytes(data)
         websocket = self._websocket
         if websocket is None:
-            self._queue(MESSAGE, data, compress)
+            self._queue([(MESSAGE, data)], compress)
         else:
             self._send_over(websocket, data, compress)
         return self
@@ -178,8 +189,7 @@ class Session(EventEmitter, Deadline):
             return
         websocket = self._websocket
         if websocket is None:
-            for kind, data in packet.messages():
-                self._queue(kind, data, compress)
+            self._queue(packet.messages(), compress)
         elif not websocket.compressed and (self.supports_binary or not packet.attachments):
             websocket.write_frames(packet.frames(self.protocol))
         else:
@@ -189,37 +199,37 @@ class Session(EventEmitter, Deadline):
     def _send_over(self, websocket: WebSocket, data: str | bytes, compress: bool) -> None:
         encoded = encode_engine_packet(MESSAGE, data, self.protocol, self.supports_binary)
         if isinstance(encoded, str):
-            websocket.send_text(encoded.encode("utf-8", "replace"), compress)
+            websocket.send_text(_utf8(encoded), compress)
         else:
             websocket.send_binary(encoded, compress)
 
     def _send_control(self, kind: int, data: str | None = None) -> None:
         if self._websocket is None:
-            self._queue(kind, data, False)
+            self._queue([(kind, data)], False)
         else:
             packet = encode_engine_packet(kind, data, self.protocol)
             assert isinstance(packet, str)
             self._websocket.send_text(packet.encode(), False)
 
-    def _queue(self, kind: int, data: str | bytes | None, compress: bool) -> None:
-        self._buffer.append((kind, data))
+    def _queue(self, packets: Sequence[tuple[int, str | bytes | None]], compress: bool) -> None:
+        buffer = self._buffer
+        # With an open poll, the packet that finds the buffer empty has it flushed at the end of the turn.
+        flush = not buffer and self._polling is not None and self._polling.poll is not None
+        buffer.extend(packets)
         self._compress = self._compress or compress
-        if data is not None:
-            self._buffered_bytes += len(data)
-            if self._buffered_bytes > self.server.options.max_buffered_bytes:
-                limit = self.server.options.max_buffered_bytes
-                logger.warning(
-                    "session %s: more than %d bytes wait for a client that does not poll, closing it "
-                    "(option max_buffered_bytes)",
-                    self.id,
-                    limit,
-                )
-                self.end(
-                    DisconnectReason.TRANSPORT_ERROR,
-                    PayloadTooLarge(self._buffered_bytes, limit, "max_buffered_bytes"),
-                )
-                return
-        if self._polling is not None and self._polling.poll is not None:
+        for _, data in packets:
+            self._buffered_bytes += _PACKET_COST + (0 if data is None else len(data))
+        limit = self.server.options.max_buffered_bytes
+        if self._buffered_bytes > limit:
+            logger.warning(
+                "session %s: more than %d bytes wait for a client that does not poll, closing it "
+                "(option max_buffered_bytes)",
+                self.id,
+                limit,
+            )
+            error = PayloadTooLarge(self._buffered_bytes, limit, "max_buffered_bytes")
+            self.end(DisconnectReason.TRANSPORT_ERROR, error)
+        elif flush:
             self.server.flush_soon(self)
 
     def flush(self) -> None:
@@ -261,7 +271,7 @@ class Session(EventEmitter, Deadline):
             if self._frame_sink is not None:
                 self._frame_sink(payload)
             else:
-                self._message_sink(payload[1:].decode())
+                self._on_message(payload[1:].decode())
             return
         try:
             kind, data = decode_engine_packet(payload.decode(), self.protocol)
@@ -288,23 +298,24 @@ class Session(EventEmitter, Deadline):
 
     def on_polled_packet(self, kind: int | None, data: str | bytes | None) -> None:
         """A packet of a polling request body."""
+        if kind == CLOSE and self.ready_state != "closed":
+            if self._polling is not None:
+                self._polling.release()
+            self.end(DisconnectReason.TRANSPORT_CLOSE)
         if self.ready_state != "open":
             return
         if self._phase != _PING_DUE:
             self._note_traffic(b"3" if kind == PONG else b"")
-        if kind == CLOSE:
-            if self._polling is not None:
-                self._polling.release()
-            self.end(DisconnectReason.TRANSPORT_CLOSE)
-        else:
-            self._on_packet(kind, data)
+        self._on_packet(kind, data)
 
     def _on_packet(self, kind: int | None, data: str | bytes | None) -> None:
         if kind == MESSAGE:
-            self._message_sink("" if data is None else data)
+            self._on_message("" if data is None else data)
         elif kind == PING:
             if self.protocol == 3:
-                self._send_control(PONG)
+                # One answer is enough for all pings that came since the last poll.
+                if not self._buffer or self._buffer[-1] != _PONG_PACKET:
+                    self._send_control(PONG)
             else:
                 self.end(DisconnectReason.TRANSPORT_ERROR, "invalid heartbeat direction")
         elif kind == PONG and self._phase == _PONG_DUE:
@@ -323,11 +334,11 @@ class Session(EventEmitter, Deadline):
         else:
             self.end(DisconnectReason.TRANSPORT_ERROR, error)
 
-    def _emit_message(self, data: str | bytes) -> None:
-        self._fire("message", (data,), None, False, False)
-
-    def _emit_close(self, reason: DisconnectReason, description: Any) -> None:
-        self._fire("close", (reason, description), None, True, False)
+    def _on_message(self, data: str | bytes) -> None:
+        if self._message_sink is not None:
+            self._message_sink(data)
+        else:
+            self._fire("message", (data,), None, False, False)
 
     # -- heartbeat ------------------------------------------------------------------------------------
 
@@ -359,21 +370,24 @@ class Session(EventEmitter, Deadline):
         """The polling transport, as long as it is the current one."""
         return self._polling
 
-    def begin_probe(self, probe: Probe) -> bool:
-        """Let ``probe`` try a WebSocket; False if another does, or if the session has one already."""
-        if self._probe is not None or self._websocket is not None:
-            return False
+    @property
+    def upgradable(self) -> bool:
+        """Whether a WebSocket may be probed: not if one is already, or is in use."""
+        return self._probe is None and self._websocket is None
+
+    def begin_probe(self, probe: Probe) -> None:
+        """Let ``probe`` try a WebSocket."""
         self._probe = probe
-        return True
 
     def end_probe(self, probe: Probe) -> None:
         """``probe`` gave up; long-polling goes on."""
         if self._probe is probe:
             self._probe = None
 
-    def upgrade(self, websocket: WebSocket) -> None:
+    def upgrade(self, websocket: WebSocket, supports_binary: bool) -> None:
         """Switch to ``websocket``: what is buffered leaves over it, in order."""
         polling = self._polling
+        self.supports_binary = supports_binary
         self._probe = None
         self._polling = None
         self._websocket = websocket
@@ -390,20 +404,20 @@ class Session(EventEmitter, Deadline):
     # -- closing --------------------------------------------------------------------------------------
 
     def close(self, discard: bool = False) -> None:
-        """End the session; what is queued is sent first unless ``discard``.
+        """End the session. What is queued is sent first, unless ``discard``, which also ends it at once.
 
-        A polling session without an open poll stays ``closing`` until the next poll takes the close packet,
-        or ``close_timeout`` passes.
+        Otherwise a polling session without an open poll stays ``closing`` until the next poll takes the close
+        packet, or ``close_timeout`` passes.
         """
-        if self.ready_state != "open":
-            return
-        if discard:
-            self._buffer = []
         polling = self._polling
-        if polling is None:
+        if discard:
+            self.end(DisconnectReason.FORCED_CLOSE)
+        elif self.ready_state != "open":
+            return
+        elif polling is None:
             self.end(DisconnectReason.FORCED_CLOSE)
         elif polling.poll is not None:
-            polling.send([*self._take_buffer(), (CLOSE, None)], False)
+            polling.send([*self._take_buffer(), _CLOSE_PACKET], False)
             self.end(DisconnectReason.FORCED_CLOSE)
         else:
             self.ready_state = "closing"
@@ -411,8 +425,7 @@ class Session(EventEmitter, Deadline):
 
     def closing_poll(self, polling: PollingTransport) -> None:
         """The poll a closing session waited for: gets what is left and the close packet."""
-        noop = (int(EnginePacketType.NOOP), None)
-        polling.send([*(self._take_buffer() or [noop]), (CLOSE, None)], False)
+        polling.send([*(self._take_buffer() or [_NOOP_PACKET]), _CLOSE_PACKET], False)
         self.end(DisconnectReason.FORCED_CLOSE)
 
     def end(self, reason: DisconnectReason, description: Any = None) -> None:
@@ -427,16 +440,21 @@ class Session(EventEmitter, Deadline):
         if probe is not None:
             probe.abandon()
         if polling is not None:
-            polling.finish()
+            polling.close()
         if websocket is not None:
             websocket.close()
         close_sink = self._close_sink
-        # The sinks are methods bound to objects that hold this session: let reference counting free all.
-        self._frame_sink = None
-        self._message_sink = _ignore
-        self._close_sink = _ignore
-        close_sink(reason, description)
+        # Sinks and listeners tend to hold this session: let reference counting free all.
+        self._frame_sink = self._message_sink = self._close_sink = None
+        if close_sink is not None:
+            close_sink(reason, description)
+        self._fire("close", (reason, description), None, True, False)
+        self.remove_all_listeners()
 
 
-def _ignore(*args: object) -> None:
-    pass
+def _utf8(text: str) -> bytes:
+    """As JavaScript writes a string in UTF-8: lone surrogates become U+FFFD."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()

@@ -8,6 +8,8 @@ all the same.
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import logging
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any
@@ -15,6 +17,8 @@ from typing import Any
 from fastsio import _emitter
 
 __all__ = ["start"]
+
+logger = logging.getLogger("fastsio")
 
 # Tasks are kept alive here while they run: the loop itself holds only weak references.
 _running: set[asyncio.Task[Any]] = set()
@@ -32,50 +36,63 @@ if sys.version_info >= (3, 12):
 else:
 
     class _Begun(Coroutine[Any, Any, Any]):
-        """A coroutine whose first step is already taken: hands its task what that step gave."""
+        """A coroutine whose first step is already taken: hands its task what that step gave.
 
-        __slots__ = ("_coroutine", "_first", "_outcome")
+        All steps run in one context of its own, as those of a task do.
+        """
+
+        __slots__ = ("_context", "_coroutine", "_first", "_outcome")
 
         def __init__(self, coroutine: Any) -> None:
             self._coroutine = coroutine
+            self._context = contextvars.copy_context()
             self._first = True
             self._outcome: tuple[str, Any] = ("", None)
 
         def begin(self) -> None:
             try:
-                self._outcome = ("yield", self._coroutine.send(None))
+                self._outcome = ("yield", self._context.run(self._coroutine.send, None))
             except StopIteration as stop:
                 self._outcome = ("return", stop.value)
             except BaseException as error:
                 self._outcome = ("raise", error)
 
         def send(self, value: Any) -> Any:
-            if not self._first:
-                return self._coroutine.send(value)
+            if self._first:
+                return self._take()
+            return self._context.run(self._coroutine.send, value)
+
+        def throw(self, typ: Any, val: Any = None, tb: Any = None) -> Any:
+            if self._first:
+                # Cancelled before the task's own first step, so what the coroutine waits for was not told.
+                outcome = self._take()
+                if isinstance(typ, asyncio.CancelledError) and outcome is not None and outcome.cancel():
+                    return outcome
+            if val is None:
+                return self._context.run(self._coroutine.throw, typ)
+            return self._context.run(self._coroutine.throw, typ, val, tb)
+
+        def _take(self) -> Any:
+            """What the first step gave, as that step would have."""
             self._first = False
             kind, outcome = self._outcome
             self._outcome = ("", None)
             if kind == "yield":
                 return outcome
-            if kind == "return":
-                raise StopIteration(outcome)
-            raise outcome
-
-        def throw(self, typ: Any, val: Any = None, tb: Any = None) -> Any:
-            if self._first:
-                self._first = False
-                kind, outcome = self._outcome
-                if kind == "return":
-                    raise StopIteration(outcome)
-                if kind == "raise":
-                    raise outcome
-            return self._coroutine.throw(typ) if val is None else self._coroutine.throw(typ, val, tb)
+            try:
+                raise StopIteration(outcome) if kind == "return" else outcome
+            finally:
+                del outcome  # the exception's traceback holds this frame
 
         def close(self) -> None:
             self._coroutine.close()
 
         def __await__(self) -> Generator[Any, Any, Any]:
             raise TypeError("awaited by its task only")
+
+        def __getattr__(self, name: str) -> Any:
+            # Names, code and frame, for whoever inspects the task.
+            return getattr(self._coroutine, name)
 
     def _eager(coroutine: Any, loop: asyncio.AbstractEventLoop) -> asyncio.Task[Any]:
         begun = _Begun(coroutine)
@@ -102,10 +119,16 @@ def start(
     """Run ``awaitable`` up to its first suspension now, the rest as a task of the running loop.
 
     :param on_result: called with the result; at once if the awaitable never suspends (Python ≥ 3.12).
-    :param on_error: called with the exception, cancellation excepted.
+    :param on_error: called with the exception of ``awaitable`` or ``on_result``, cancellation excepted;
+        without it the exception is logged.
+    :raises RuntimeError: if no loop runs.
     """
-    loop = asyncio.get_running_loop()
     coroutine = awaitable if asyncio.iscoroutine(awaitable) else _wrap(awaitable)
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        coroutine.close()
+        raise
     task = _eager(coroutine, loop)
 
     def finished(task: asyncio.Task[Any]) -> None:
@@ -113,11 +136,17 @@ def start(
         if task.cancelled():
             return
         error = task.exception()
-        if error is None:
-            if on_result is not None:
+        if error is None and on_result is not None:
+            try:
                 on_result(task.result())
-        elif on_error is not None:
+            except Exception as failure:
+                error = failure
+        if error is None:
+            return
+        if on_error is not None:
             on_error(error)
+        else:
+            logger.error("%r failed", task, exc_info=error)
 
     if task.done():
         finished(task)

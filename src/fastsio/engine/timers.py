@@ -123,21 +123,26 @@ class TimerWheel:
         self._handle = self._clock.call_later(max(0.0, delay), self._run)
 
     def _run(self) -> None:
-        self._handle = None
         now = self._clock.time()
         # Loops may wake a hair before the time asked for.
         current = int(now / self._granularity + 0.001)
+        # Nothing is earlier than this: what is armed meanwhile waits for the end of the round.
+        self._scheduled = 0
         for tick in sorted(tick for tick in self._buckets if tick <= current):
             for entry in self._buckets.pop(tick, ()):
                 if entry.tick != tick:
                     continue
                 entry.tick = 0
-                if entry.deadline > tick * self._granularity:
-                    self._insert(entry, ceil(entry.deadline / self._granularity))
+                # In ticks, as when it was armed: in seconds, a rounding error could keep it for ever.
+                due = ceil(entry.deadline / self._granularity)
+                if due > tick:
+                    self._insert(entry, due)
                     continue
                 try:
                     entry.expire()
                 except Exception:
                     logger.exception("timer of %r failed", entry)
-        if self._buckets and self._handle is None:
+        if self._buckets:
             self._schedule(min(self._buckets))
+        else:
+            self._handle = None

@@ -10,7 +10,7 @@ from fastsio.engine.timers import Deadline, TimerHandle
 if TYPE_CHECKING:
     from fastsio.engine.session import Session
 
-__all__ = ["Probe"]
+__all__ = ["Probe", "Unwanted"]
 
 # Seconds between two looks for an open poll that has to be released before the client can switch.
 _RELEASE_INTERVAL = 0.1
@@ -19,10 +19,12 @@ _RELEASE_INTERVAL = 0.1
 class Probe(Deadline):
     """Receives on the WebSocket of an upgrade until the client switches to it, or gives up."""
 
-    __slots__ = ("_release", "_session", "deadline", "tick", "websocket")
+    __slots__ = ("_release", "_session", "_supports_binary", "deadline", "tick", "websocket")
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, supports_binary: bool) -> None:
+        """:param supports_binary: whether the client takes binary frames; asked anew for a WebSocket."""
         self._session = session
+        self._supports_binary = supports_binary
         self._release: TimerHandle | None = None
         self.websocket: WebSocket | None = None
         self.deadline = 0.0
@@ -43,9 +45,9 @@ class Probe(Deadline):
             websocket.send_text(b"3probe", False)
             if self._release is None:
                 self._look_again()
-        elif payload == b"5":
+        elif payload.startswith(b"5"):
             self._stop()
-            self._session.upgrade(websocket)
+            self._session.upgrade(websocket, self._supports_binary)
         else:
             self.abandon()
 
@@ -87,3 +89,21 @@ class Probe(Deadline):
         if polling is not None:
             polling.release()
         self._look_again()
+
+
+class Unwanted:
+    """Receives on a WebSocket that is closed as soon as it is open."""
+
+    __slots__ = ()
+
+    def on_text(self, payload: bytes) -> None:
+        """Too late."""
+
+    def on_binary(self, payload: bytes) -> None:
+        """Too late."""
+
+    def on_close(self, code: int, reason: str, error: str | None) -> None:
+        """As intended."""
+
+    def on_writable(self) -> None:
+        """Nothing is sent."""
