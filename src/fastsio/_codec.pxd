@@ -42,6 +42,6 @@ cdef class Decoder:
     cdef Packet _unknown_type(self, unsigned char c)
 
 
-cpdef EncodedPacket encode_event(tuple args, str namespace=*, object id=*)
-cpdef EncodedPacket encode_ack(object args, str namespace, object id)
+cpdef EncodedPacket encode_event(tuple args, object namespace=*, object id=*)
+cpdef EncodedPacket encode_ack(object args, object namespace, object id)
 cpdef EncodedPacket encode_packet(Packet packet, int protocol=*)

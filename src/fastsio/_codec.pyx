@@ -1,9 +1,10 @@
 # cython: language_level=3, freethreading_compatible=True
 """Socket.IO packets of protocols 4 (v2 clients) and 5 (v3 and v4 clients).
 
-A packet is ``<type> [<attachments> "-"] [<namespace> ","] [<ack id>] [<JSON>]`` in one text message, followed by
-its binary attachments in messages of their own. JSON is orjson; what orjson refuses although JavaScript sends or
-prints it (lone surrogates, numbers beyond 64 bits, keys that are not strings) takes a slow path.
+A packet is ``<type> [<attachments> "-"] [<namespace> ","] [<ack id>] [<JSON>]`` in one text message,
+followed by its binary attachments in messages of their own. JSON is orjson; what orjson refuses although
+JavaScript sends or prints it (lone surrogates, numbers beyond 64 bits, keys that are not strings) takes
+a slow path.
 """
 
 cimport cython
@@ -12,7 +13,6 @@ from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.long cimport PyLong_AsLongLongAndOverflow
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.buffer cimport PyBUF_READ
-from cpython.object cimport PyObject
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize, PyUnicode_DecodeUTF8
 from libc.string cimport memchr, memcpy
 
@@ -59,15 +59,16 @@ cdef enum:
 cdef enum:
     OP_TEXT = 1
     OP_BINARY = 2
-    # orjson reads 1024 levels; the slow path reads and writes no more, whatever the interpreter's stack allows.
+    # orjson reads 1024 levels; the slow path reads and writes no more, whatever the stack would allow.
     MAX_DEPTH = 1024
     # 2^53 - 1, the largest ack id JavaScript counts to, has 16 digits.
     MAX_DIGITS = 16
     # Below this a copy is cheaper than the memoryview object that would save it.
-    COPY_LIMIT = 8192
+    COPY_LIMIT = 4096
     CACHED_PLACEHOLDERS = 32
 
 cdef tuple _TYPES = tuple(PacketType(number) for number in range(7))
+cdef str _ROOT = "/"
 cdef object _dumps = orjson.dumps
 cdef object _loads = orjson.loads
 cdef object _Fragment = orjson.Fragment
@@ -89,7 +90,7 @@ cdef bytes _placeholder(Py_ssize_t number):
 cdef tuple _PLACEHOLDERS = tuple([_Fragment(_placeholder(number)) for number in range(CACHED_PLACEHOLDERS)])
 
 
-# ---------------------------------------------------------------------------------------------- packets
+# ------------------------------------------------------------------------------------ packets
 
 
 @cython.final
@@ -97,14 +98,16 @@ cdef tuple _PLACEHOLDERS = tuple([_Fragment(_placeholder(number)) for number in 
 cdef class Packet:
     """One Socket.IO packet: ``Packet(type, namespace="/", data=None, id=None)``.
 
-    ``data`` is what the JSON part stands for: ``[event, *args]`` of an event, the arguments of an ack, the auth or
-    the sid of a connect, the error of a connect error. ``data=None`` means that there is none. ``id`` is the ack
-    id, ``None`` without one. Raises PacketError for a type that does not exist.
+    ``data`` is what the JSON part stands for: ``[event, *args]`` of an event, the arguments of an ack, the
+    auth or the sid of a connect, the error of a connect error. ``data=None`` means that there is none. ``id``
+    is the ack id, ``None`` without one. Raises PacketError for a type that does not exist.
     """
 
-    def __init__(self, object type, str namespace not None="/", object data=None, object id=None):
+    def __init__(self, object type, object namespace="/", object data=None, object id=None):
+        if not isinstance(namespace, str):
+            raise PacketError(f"a namespace is a str, not {namespace!r}")
         self.type = type
-        self.namespace = namespace
+        self.namespace = str.__str__(namespace)
         self.data = data
         self.id = id
 
@@ -146,7 +149,7 @@ cdef class Packet:
 
 @cython.final
 @cython.freelist(64)
-@cython.no_gc  # holds bytes, and lists and tuples of bytes and str that it made itself: no cycle can pass through
+@cython.no_gc  # holds bytes, and lists and tuples of bytes and str that it made itself: no cycles
 cdef class EncodedPacket:
     """A packet in its wire forms, encoded once for any number of recipients.
 
@@ -173,8 +176,8 @@ cdef class EncodedPacket:
     cpdef bytes frames(self, int protocol):
         """All messages of the packet as unmasked WebSocket frames, one after the other.
 
-        ``protocol`` is the Engine.IO protocol, 3 or 4: binary frames of protocol 3 begin with the packet type.
-        Raises ValueError for another protocol.
+        ``protocol`` is the Engine.IO protocol, 3 or 4: binary frames of protocol 3 begin with the packet
+        type. Raises ValueError for another protocol.
         """
         if protocol != 3 and protocol != 4:
             raise ValueError(f"no Engine.IO protocol {protocol}")
@@ -192,7 +195,7 @@ cdef class EncodedPacket:
         return frames
 
     cpdef list messages(self):
-        """The messages as Engine.IO packets: ``[(4, text), (4, attachment), ...]``; do not change the list."""
+        """The messages as Engine.IO packets ``[(4, text), (4, attachment), ...]``; leave the list alone."""
         cdef list messages
         with cython.critical_section(self):
             messages = self._messages
@@ -236,7 +239,7 @@ cdef class EncodedPacket:
         return result
 
 
-# --------------------------------------------------------------------------------------------- encoding
+# ----------------------------------------------------------------------------------- encoding
 
 
 @cython.final
@@ -336,8 +339,9 @@ cdef int _write(object value, list out, _Attachments attachments, int depth) exc
     elif isinstance(value, int):
         out.append(int.__repr__(value))
     elif isinstance(value, float):
-        # NaN and the infinities have no JSON form; JSON.stringify prints null.
-        out.append(_js_number(value) if value - value == 0 else "null")
+        # NaN and the infinities have no JSON form; JSON.stringify prints null. A whole float keeps its ".0",
+        # as orjson prints it, and is a float again in Python.
+        out.append(float.__repr__(value) if value - value == 0 else "null")
     elif isinstance(value, (list, tuple)):
         _write_array(value, out, attachments, depth)
     elif isinstance(value, dict):
@@ -369,7 +373,7 @@ cdef int _write_array(object values, list out, _Attachments attachments, int dep
     return 0
 
 
-cdef int _write_object(dict values, list out, _Attachments attachments, int depth) except -1:
+cdef int _write_object(object values, list out, _Attachments attachments, int depth) except -1:
     cdef bint first = True
     out.append("{")
     for key, value in values.items():
@@ -415,7 +419,7 @@ cdef bytes _dump(object value, _Attachments attachments):
 
 
 cdef EncodedPacket _assemble(
-    int type, bint binary, str namespace, object id, bytes payload, list attachments
+    int type, bint binary, object namespace, object id, bytes payload, list attachments
 ):
     """Header and JSON behind Engine.IO's packet type and a WebSocket header, in one allocation."""
     cdef const char* name = NULL
@@ -429,9 +433,9 @@ cdef EncodedPacket _assemble(
     cdef int overflow = 0
     cdef Py_ssize_t size = 2
 
-    if namespace is not "/":
-        if namespace is None:
-            raise PacketError("a packet needs a namespace")
+    if namespace is not _ROOT:
+        if not isinstance(namespace, str):
+            raise PacketError(f"a namespace is a str, not {namespace!r}")
         try:
             name = PyUnicode_AsUTF8AndSize(namespace, &name_size)
         except UnicodeEncodeError as error:
@@ -508,7 +512,7 @@ cdef Py_ssize_t _digits(char* out, long long value) noexcept nogil:
             return i
 
 
-cdef EncodedPacket _encode(int type, int binary_type, str namespace, object id, object data):
+cdef EncodedPacket _encode(int type, int binary_type, object namespace, object id, object data):
     """A packet whose type its content decides: `binary_type` if there are attachments, else `type`."""
     cdef _Attachments attachments = _Attachments.__new__(_Attachments)
     cdef bytes payload = _dump(data, attachments)
@@ -517,18 +521,18 @@ cdef EncodedPacket _encode(int type, int binary_type, str namespace, object id, 
     return _assemble(binary_type, True, namespace, id, payload, attachments.found)
 
 
-cpdef EncodedPacket encode_event(tuple args, str namespace="/", object id=None):
+cpdef EncodedPacket encode_event(tuple args, object namespace="/", object id=None):
     """Encode an event: EVENT, or BINARY_EVENT if its arguments hold bytes.
 
-    ``args`` is ``(event, *arguments)``, ``id`` the ack id if an answer is wanted. Raises PacketError for values
-    that have no JSON form. Bytes are copied as they are now, except immutable ``bytes``.
+    ``args`` is ``(event, *arguments)``, ``id`` the ack id if an answer is wanted. Bytes-likes that can change
+    are copied. Raises PacketError for values that have no JSON form.
     """
     if not args:
         raise PacketError("an event needs a name")
     return _encode(EVENT, BINARY_EVENT, namespace, id, args)
 
 
-cpdef EncodedPacket encode_ack(object args, str namespace, object id):
+cpdef EncodedPacket encode_ack(object args, object namespace, object id):
     """Encode the answer to event ``id``: ACK, or BINARY_ACK if its arguments hold bytes.
 
     ``args`` is a tuple or list, possibly empty. Raises PacketError for values that have no JSON form.
@@ -543,8 +547,8 @@ cpdef EncodedPacket encode_ack(object args, str namespace, object id):
 cpdef EncodedPacket encode_packet(Packet packet, int protocol=5):
     """Encode any packet for Socket.IO protocol 4 or 5.
 
-    Protocol 5 decides by content whether an event or ack is binary. In protocol 4 the type says so: bytes in an
-    EVENT are printed as JSON, as Node prints a Buffer, and a BINARY_EVENT may have no attachment. Raises
+    Protocol 5 decides by content whether an event or ack is binary. In protocol 4 the type says so: bytes in
+    an EVENT are printed as JSON, as Node prints a Buffer, and a BINARY_EVENT may have no attachment. Raises
     PacketError for values that have no JSON form and ValueError for another protocol.
     """
     if packet is None:
@@ -580,7 +584,7 @@ def encode(Packet packet not None, int protocol=5):
     return [encoded.text_bytes().decode(), *encoded.attachments]
 
 
-# --------------------------------------------------------------------------------------------- decoding
+# ----------------------------------------------------------------------------------- decoding
 
 
 def _refuse_constant(name):
@@ -588,8 +592,12 @@ def _refuse_constant(name):
 
 
 def _parse_int(digits):
-    # As orjson and JavaScript: beyond 64 bits an integer is a float. Also keeps clear of the quadratic int().
-    return int(digits) if len(digits) < 20 else float(digits)
+    # As orjson and JavaScript: beyond 64 bits an integer is a float. Keeps clear of the quadratic int() too.
+    if len(digits) <= 20:
+        value = int(digits)
+        if -(1 << 63) <= value < 1 << 64:
+            return value
+    return float(digits)
 
 
 cdef object _slow_decoder = json.JSONDecoder(parse_int=_parse_int, parse_constant=_refuse_constant)
@@ -664,9 +672,9 @@ cdef bint _is_payload(int protocol, int type, object data) except -1:
 cdef class Decoder:
     """Turns the messages of one connection into packets; binary packets wait here for their attachments.
 
-    ``protocol`` is the Socket.IO protocol, 4 or 5; ``max_attachments`` the largest number of attachments a packet
-    may announce, ``max_bytes`` the largest size of a packet, text and attachments together. After a PacketError
-    the connection should be closed; the decoder then holds nothing.
+    ``protocol`` is the Socket.IO protocol, 4 or 5; ``max_attachments`` the largest number of attachments a
+    packet may announce, ``max_bytes`` the largest size of a packet, text and attachments together. After a
+    PacketError the connection should be closed; the decoder then holds nothing.
     """
 
     def __init__(self, int protocol=5, Py_ssize_t max_attachments=10, Py_ssize_t max_bytes=100_000_000):
@@ -688,8 +696,8 @@ cdef class Decoder:
     def add(self, object data):
         """Take one message: ``str`` is a packet, bytes are an attachment.
 
-        Returns the packet it completes, ``None`` while attachments are missing. Protocol 4 reads an unknown type
-        as a CONNECT_ERROR packet whose namespace is empty, to be ignored (socket.io-parser 3 does the same).
+        Returns the packet it completes, ``None`` while attachments are missing. Protocol 4 reads an unknown
+        type as a CONNECT_ERROR packet whose namespace is empty, to be ignored: a v2 server drops it silently.
         Raises PacketError for anything malformed, TooManyAttachments and PayloadTooLarge over the limits.
         """
         cdef Py_ssize_t size
@@ -777,13 +785,13 @@ cdef class Decoder:
             comma = <const char*>memchr(text + i, c",", size - i)
             i = size if comma == NULL else comma - text
             if i - start == 1:
-                packet.namespace = "/"
+                packet.namespace = _ROOT
             else:
-                packet.namespace = _decode_name(text + start, i - start, errors)
+                packet.namespace = _decode_name(text + start, i - start)
             if comma != NULL:
                 i += 1
         else:
-            packet.namespace = "/"
+            packet.namespace = _ROOT
         if i < size and c"0" <= text[i] <= c"9":
             start = i
             number = 0
@@ -820,9 +828,10 @@ cdef class Decoder:
         return packet
 
 
-cdef str _decode_name(const char* text, Py_ssize_t size, const char* errors):
+cdef str _decode_name(const char* text, Py_ssize_t size):
+    """A namespace; strict, since one with a lone surrogate could not be answered."""
     try:
-        return PyUnicode_DecodeUTF8(text, size, errors)
+        return PyUnicode_DecodeUTF8(text, size, NULL)
     except UnicodeDecodeError as error:
         raise PacketError("the namespace is not UTF-8") from error
 

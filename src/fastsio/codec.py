@@ -1,7 +1,7 @@
 """The wire formats on their own: Socket.IO packets, Engine.IO packets and polling payloads.
 
-Pure functions and small state machines, without IO; the server and the clients are built on the same ones. Malformed
-input raises ``fastsio.exceptions.PacketError`` and nothing else.
+Pure functions and small state machines, without IO; the server and the clients are built on the same ones.
+Malformed input raises ``fastsio.exceptions.PacketError`` and nothing else.
 
 >>> from fastsio.codec import Decoder, Packet, PacketType, encode
 >>> encode(Packet(PacketType.EVENT, data=["upload", b"\\x01"]))
