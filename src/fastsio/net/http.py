@@ -516,8 +516,11 @@ class HttpProtocol(asyncio.Protocol, Deadline):
             raise _Refused(431)
         if self._phase != _HEAD:
             return  # a trailer of a chunked body
-        key = name.decode("latin-1").lower()
-        text = value.decode("latin-1").strip(" \t")
+        key = _NAMES.get(name) or _learn_name(name)
+        if key in _SHARED:
+            text = _VALUES.get(value) or _learn_value(value)
+        else:
+            text = value.decode("latin-1").strip(" \t")
         headers = self._headers
         if key not in headers:
             headers[key] = text
@@ -865,6 +868,46 @@ class HttpProtocol(asyncio.Protocol, Deadline):
             if self._transport.get_extra_info("sslcontext") is not None:
                 self._scheme = "https"
         return address
+
+
+# Browsers send the same header lines again and again. Sharing their strings saves the decoding, and a KiB
+# for each connection that keeps its handshake. Both tables stop growing at a limit, so that nobody can fill
+# memory with inventions; values are shared only for headers that hold no secret and nothing unique.
+_NAMES: Final[dict[bytes, str]] = {}
+_VALUES: Final[dict[bytes, str]] = {}
+_SHARED: Final = frozenset(
+    {
+        "accept",
+        "accept-encoding",
+        "accept-language",
+        "cache-control",
+        "connection",
+        "content-type",
+        "host",
+        "origin",
+        "pragma",
+        "sec-websocket-extensions",
+        "sec-websocket-version",
+        "upgrade",
+        "user-agent",
+    }
+)
+_MAX_LEARNED: Final = 1024
+_MAX_LEARNED_SIZE: Final = 256
+
+
+def _learn_name(name: bytes) -> str:
+    text = name.decode("latin-1").lower()
+    if len(_NAMES) < _MAX_LEARNED and len(name) <= _MAX_LEARNED_SIZE:
+        _NAMES[name] = text
+    return text
+
+
+def _learn_value(value: bytes) -> str:
+    text = value.decode("latin-1").strip(" \t")
+    if len(_VALUES) < _MAX_LEARNED and len(value) <= _MAX_LEARNED_SIZE:
+        _VALUES[value] = text
+    return text
 
 
 def _begin(websocket: WebSocketConnection, transport: asyncio.Transport, held: bytes) -> None:
