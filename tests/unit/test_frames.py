@@ -386,6 +386,7 @@ def test_reserved_bits_are_refused_from_two_bytes() -> None:
 
 def held(make: Callable[[], Any]) -> tuple[int, int]:
     """Bytes that what ``make`` returns holds, and the peak while it was made."""
+    make()  # what is made once and kept, such as caches of the interpreter, is not counted
     gc.collect()
     tracemalloc.start()
     try:
@@ -423,7 +424,6 @@ def test_an_idle_parser_is_small_and_holds_no_buffer() -> None:
         assert parser.buffered == 0
         return parser
 
-    make()
     assert sys.getsizeof(FrameParser()) <= 200
     assert held(make)[0] < 400
     assert not gc.is_tracked(FrameParser())
@@ -439,7 +439,6 @@ def test_the_end_frees_an_incomplete_message(violation: bytes) -> None:
         assert parser.buffered == 0
         return parser
 
-    make()
     assert held(make)[0] < 1000
 
 
@@ -536,7 +535,6 @@ def test_no_leak() -> None:
         lambda: [check_utf8(bytearray(b"\xff" * 300)), parse_close(build_close(3000, "ü" * 100))],
     ]
     for case in cases:
-        case()
         grown, _ = held(lambda case=case: [case() for _ in range(300)] and None)  # type: ignore[misc]
         assert grown < 2000, case
 
@@ -900,6 +898,7 @@ def test_valid_streams_as_wsproto_reads_them(case: tuple[bool, tuple[bytes, list
 @given(STREAMS)
 @example(masked(OP_BINARY, b"x", length_size=2))
 @example(masked(OP_CLOSE, b"\x03\xf6"))
+@example(masked(OP_CLOSE, b"\x03\xf6\x80"))
 @example(b"\xf1\xff")
 @example(masked(OP_BINARY, length_size=8, length=1_000_001))
 def test_garbage_as_wsproto_judges_it(stream: bytes) -> None:
@@ -919,8 +918,11 @@ def test_garbage_as_wsproto_judges_it(stream: bytes) -> None:
         shorter, longer = sorted((messages, their_messages), key=len)
         assert longer[: len(shorter)] == shorter
     elif "unknown reserved code" in why:
-        assert messages == [*their_messages, (OP_CLOSE, messages[-1][1])]
-        assert messages[-1][1][:2] == (1014).to_bytes(2, "big")
+        if code == 1007:  # of the reason behind it, which wsproto does not get to
+            assert messages == their_messages
+        else:
+            assert messages == [*their_messages, (OP_CLOSE, messages[-1][1])]
+            assert parse_close(messages[-1][1])[0] == 1014
     else:
         assert (messages, code, their_code) == (their_messages, 1002, 0)
         for filler in (b"\x01", b"\x7f"):
