@@ -76,7 +76,7 @@ def connection(socket):
             tell(socket.data["room"], "said", socket.data["name"], text)
 
     @socket.on("disconnecting")
-    def disconnecting(*_):
+    def disconnecting():
         leave(socket)
 
 

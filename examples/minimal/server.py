@@ -30,7 +30,7 @@ async def connection(socket):
         return data[::-1]
 
     @socket.on("disconnect")
-    def disconnect(reason, *details):
+    def disconnect(reason):
         print(f"{socket.id} left: {reason}", flush=True)
 
     counter = 0

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 ROOT = Path(__file__).parents[2]
 CLIENT = ROOT / ".cache" / "client"
@@ -50,11 +50,16 @@ def open_page(browser: Browser) -> Iterator[Callable[[str], Page]]:
     complaints: list[str] = []
     contexts = []
 
+    def on_console(message: ConsoleMessage) -> None:
+        # Browsers ask for the icon by themselves.
+        if message.type == "error" and not message.location["url"].endswith("/favicon.ico"):
+            complaints.append(message.text)
+
     def open_one(url: str) -> Page:
         context = browser.new_context()
         contexts.append(context)
         page = context.new_page()
-        page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
+        page.on("console", on_console)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(url)
         return page
@@ -65,18 +70,16 @@ def open_page(browser: Browser) -> Iterator[Callable[[str], Page]]:
     assert complaints == []
 
 
-class Example:
-    """One of the examples, running."""
+class Server:
+    """A program that listens on ``port``, in a process of its own, with its output in ``log``."""
 
-    def __init__(self, name: str, log: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+    def __init__(self, program: Path, port: int, log: Path) -> None:
         self.url = f"http://127.0.0.1:{port}/"
         self._log = log
         with log.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, str(ROOT / "examples" / name / "server.py")],
+                [sys.executable, program],
+                cwd=program.parent,
                 env=os.environ | {"PORT": str(port), "SOCKET_IO_CLIENT": str(CLIENT)},
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -87,8 +90,9 @@ class Example:
                 socket.create_connection(("127.0.0.1", port), 1).close()
                 return
             except OSError:
-                assert self.process.poll() is None, self.output
-                assert time.monotonic() < deadline, "the example does not listen"
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    self.stop()
+                    pytest.fail(f"{program} does not listen; it printed:\n{self.output}")
                 time.sleep(0.05)
 
     @property
@@ -106,19 +110,32 @@ class Example:
             self.process.wait()
 
 
-@pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Callable[[str], Example]]:
-    """``serve(name)``: start an example; it must end well on SIGTERM and without a traceback."""
-    assert CLIENT.is_dir(), "no browser client in .cache/client: make test fetches it"
-    started: list[Example] = []
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
-    def start(name: str) -> Example:
-        example = Example(name, tmp_path / f"{name}.log")
-        started.append(example)
-        return example
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[[Path, int], Server]]:
+    """``serve(program, port)``: start a server; it must end well on SIGTERM and without a traceback."""
+    assert CLIENT.is_dir(), "no browser client in .cache/client: make test fetches it"
+    started: list[Server] = []
+
+    def start(program: Path, port: int) -> Server:
+        server = Server(program, port, tmp_path / f"{len(started)}.log")
+        started.append(server)
+        return server
 
     yield start
-    for example in started:
-        status = example.stop()
-        assert "Traceback" not in example.output, example.output
-        assert status == 0, example.output
+    for server in started:
+        status = server.stop()
+        assert "Traceback" not in server.output, server.output
+        assert status == 0, server.output
+
+
+@pytest.fixture
+def serve_example(serve: Callable[[Path, int], Server]) -> Callable[[str], Server]:
+    """``serve_example(name)``: start one of the examples on a free port."""
+    return lambda name: serve(ROOT / "examples" / name / "server.py", free_port())

@@ -7,13 +7,13 @@ from collections.abc import Callable
 
 from playwright.sync_api import Page, expect
 
-from .conftest import Example
+from .conftest import Server
 
 SECONDS = 1000
 
 
-def test_the_minimal_page(serve: Callable[[str], Example], open_page: Callable[[str], Page]) -> None:
-    example = serve("minimal")
+def test_the_minimal_page(serve_example: Callable[[str], Server], open_page: Callable[[str], Page]) -> None:
+    example = serve_example("minimal")
     page = open_page(example.url)
 
     expect(page.locator("#events li", has_text="connect").first).to_be_visible()
@@ -34,9 +34,9 @@ def test_the_minimal_page(serve: Callable[[str], Example], open_page: Callable[[
 
 
 def test_the_minimal_page_notices_that_the_server_went(
-    serve: Callable[[str], Example], open_page: Callable[[str], Page]
+    serve_example: Callable[[str], Server], open_page: Callable[[str], Page]
 ) -> None:
-    example = serve("minimal")
+    example = serve_example("minimal")
     page = open_page(example.url)
     expect(page.locator("#status")).to_have_text("connected by websocket", timeout=10 * SECONDS)
     # The attempts to reconnect fail, which the browser itself reports as console errors.
@@ -57,8 +57,8 @@ def say(page: Page, text: str) -> None:
     page.get_by_role("button", name="Send").click()
 
 
-def test_the_chat(serve: Callable[[str], Example], open_page: Callable[[str], Page]) -> None:
-    url = serve("chat").url
+def test_the_chat(serve_example: Callable[[str], Server], open_page: Callable[[str], Page]) -> None:
+    url = serve_example("chat").url
     ann, bob, eve = open_page(url), open_page(url), open_page(url)
     enter(ann, "Ann", "tea")
     enter(eve, "Eve", "coffee")

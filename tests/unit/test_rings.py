@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parents[2] / "src" / "fastsio"
 RINGS: dict[str, tuple[set[str], set[str]]] = {
     "exceptions": ({"exceptions"}, set()),
     "common": ({"types", "options"}, {"exceptions"}),
-    "wire": ({"_codec", "_emitter", "_frames", "_payload", "codec"}, {"exceptions"}),
+    "wire": ({"_codec", "_emitter", "_frames", "_payload", "codec", "msgpack"}, {"exceptions"}),
     "engine": ({"engine"}, {"exceptions", "common", "wire"}),
     "net": ({"net"}, {"exceptions", "common", "wire", "engine"}),
     "server": ({"server", "adapters"}, {"exceptions", "common", "wire", "engine"}),
@@ -32,6 +32,7 @@ RINGS: dict[str, tuple[set[str], set[str]]] = {
 # Foreign module: the modules and packages that may import it (all others may not).
 PLACES: dict[str, set[str]] = {
     "asyncio": {
+        "engine.middleware",
         "engine.server",
         "engine.serving",
         "engine.tasks",
