@@ -93,7 +93,7 @@ class EngineCore(EventEmitter):
         return TimerWheel(self.clock, max(0.001, min(0.05, shortest / 20)))
 
     def handshake_data(self, session: Session) -> str:
-        """The JSON of a session's open packet (Engine.IO protocol, "Handshake"), keys in the reference's order."""
+        """The JSON of the open packet (Engine.IO protocol, "Handshake"), keys in the reference's order."""
         data: dict[str, Any] = {
             "sid": session.id,
             "upgrades": self._upgrades(session),

@@ -55,7 +55,9 @@ else:
             except StopIteration as stop:
                 self._outcome = ("return", stop.value)
             except BaseException as error:
-                self._outcome = ("raise", error)
+                # Without this frame, which would keep those of the callers, and so the task.
+                assert error.__traceback__ is not None
+                self._outcome = ("raise", error.with_traceback(error.__traceback__.tb_next))
 
         def send(self, value: Any) -> Any:
             if self._first:
