@@ -23,7 +23,7 @@ help: ## this list
 		while IFS= read -r line; do printf '  make %-14s %s\n' "$${line%%: *}" "$${line#*: }"; done
 
 build: $(VENV)/.installed ## virtual environment in .venv with fastsio in it, compiled, editable
-	@$(MAKE) --no-print-directory $(VENV)/.built
+	@$(MAKE) -s --no-print-directory $(VENV)/.built
 
 # Installing compiles too, so it counts as built.
 $(VENV)/.installed: pyproject.toml setup.py
@@ -73,8 +73,8 @@ $(CLIENT)/socket.io.min.js:
 
 test: ## everything: installs what the tests need, lints, runs all tests
 	@scripts/test-deps
-	@$(MAKE) --no-print-directory dev $(CLIENT)/socket.io.min.js
-	@$(MAKE) --no-print-directory lint
+	@$(MAKE) -s --no-print-directory dev $(CLIENT)/socket.io.min.js
+	@$(MAKE) -s --no-print-directory lint
 	@mkdir -p .cache
 	$(BIN)/python -m pytest --junitxml=.cache/junit.xml $(PYTEST_ARGS)
 	@$(BIN)/python scripts/test_summary.py .cache/junit.xml
