@@ -766,18 +766,17 @@ def test_nothing_leaks() -> None:
         exercise(blob, value)
     gc.collect()
     references = (sys.getrefcount(blob), sys.getrefcount(value))
+    grown = []
     tracemalloc.start()
     try:
-        for _ in range(20):
-            exercise(blob, value)
-        gc.collect()
-        before = tracemalloc.get_traced_memory()[0]
-        for _ in range(200):
-            exercise(blob, value)
-        gc.collect()
-        grown = tracemalloc.get_traced_memory()[0] - before
+        for _ in range(5):
+            before = tracemalloc.get_traced_memory()[0]
+            for _ in range(200):
+                exercise(blob, value)
+            gc.collect()
+            grown.append(tracemalloc.get_traced_memory()[0] - before)
     finally:
         tracemalloc.stop()
     assert (sys.getrefcount(blob), sys.getrefcount(value)) == references
-    # One leaked object of any kind would be 200 times 32 bytes or more.
-    assert grown < 200 * 16
+    # One leaked object of any kind would be 200 times 32 bytes or more, in each round; caches fill once.
+    assert min(grown) < 200 * 16
