@@ -88,8 +88,9 @@ test-pythons: ## the unit tests on each CPython from 3.10 to 3.13 on this machin
 lint: dev ## ruff, cython-lint, mypy --strict, pyright
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/cython-lint src/fastsio
+	PATH="$(abspath $(BIN)):$$PATH" cython-lint src/fastsio
 	$(BIN)/mypy
+	$(BIN)/mypy tests/typing
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 format: dev ## let ruff format and fix what it can

@@ -92,7 +92,7 @@ cdef class EventEmitter:
     # -- registration ---------------------------------------------------------------------------------
 
     def on(self, event, fn=None):
-        """Call ``fn`` each time ``event`` fires. Without ``fn``, a decorator. Returns ``fn``, or self as Node does.
+        """Call ``fn`` each time ``event`` fires; without ``fn``, a decorator.
 
         ``x.on("event", fn)`` returns the emitter, so that calls chain; the decorator returns the function.
         """

@@ -51,9 +51,11 @@ class Network(Protocol):
 
     def listener(self, app: App) -> ListenerLike:
         """A listener that hands its requests to ``app``."""
+        ...
 
     def static_files(self, files: Mapping[str, str | PathLike[str]]) -> FilesLike:
         """Serves files by the paths of their URLs."""
+        ...
 
     def run(self, main: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         """Run ``main`` on the fastest loop there is until it ends; SIGINT and SIGTERM cancel it."""

@@ -75,7 +75,7 @@ class Listener:
             self._paths.append((path, os.stat(path).st_ino))
         elif sock is not None and sock.family == socket.AF_UNIX:
             server = await loop.create_unix_server(factory, sock=sock, ssl=ssl, backlog=backlog)
-        elif sock is None and host:
+        elif port is not None and host:
             server = await loop.create_server(
                 factory, host, port, ssl=ssl, backlog=backlog, reuse_port=reuse_port or None
             )

@@ -1,0 +1,76 @@
+"""The public API as type checkers see it: `make lint` runs mypy --strict and pyright's strict mode on this.
+
+Nothing here is run.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from typing_extensions import assert_type
+
+import fastsio
+from fastsio.codec import (
+    Decoder,
+    Packet,
+    PacketType,
+    decode_engine_packet,
+    decode_payload,
+    encode,
+    encode_engine_packet,
+    encode_payload,
+)
+from fastsio.engine import EngineServer, Session
+
+io = fastsio.Server(cors="*", ping_interval=25)
+
+
+@io.on("connection")
+def connection(socket: fastsio.Socket) -> None:
+    assert_type(socket.id, str)
+    assert_type(socket.rooms, set[str])
+    assert_type(socket.handshake.headers, dict[str, str])
+    assert_type(socket.nsp, fastsio.Namespace)
+    assert_type(socket.send("text", b"bytes"), fastsio.Socket)
+    assert_type(socket.emit("event", 1, {"a": [b"bytes"]}), bool)
+    assert_type(socket.to("room").except_(["a", "b"]).volatile.emit("event"), bool)
+    socket.join(["a", "b"])
+
+    @socket.on("add")
+    def add(a: int, b: int) -> int:
+        return a + b
+
+    # The decorator gives back the function it was given.
+    assert_type(add(1, 2), int)
+
+    async def ask() -> None:
+        assert_type(await socket.timeout(5).emit_with_ack("question"), Any)
+
+    socket.once("ask", ask).on("again", ask).off("again", ask)
+
+
+async def main() -> None:
+    assert_type(await io.listen(0), fastsio.Server)
+    assert_type(io.port, int | None)
+    assert_type(await io.to("room").fetch_sockets(), list[fastsio.Socket])
+    assert_type(io.of("/admin"), fastsio.Namespace)
+    assert_type(io.of("/admin").use(lambda socket: None), fastsio.Namespace)
+    await io.close(grace=1)
+
+
+engine = EngineServer(ping_interval=10)
+
+
+@engine.on("connection")
+def session(session: Session) -> None:
+    assert_type(session.send(b"data"), Session)
+    assert_type(session.transport, str)
+
+
+assert_type(encode(Packet(PacketType.EVENT, "/", ["hi"], 1)), list[Any])
+assert_type(Decoder(protocol=4).add("0"), Packet | None)
+assert_type(encode_engine_packet(4, "text"), str | bytes)
+assert_type(decode_engine_packet("4text"), tuple[int | None, str | bytes | None])
+assert_type(encode_payload([(4, "text")]), bytes)
+assert_type(decode_payload(b"4text"), list[tuple[int | None, str | bytes | None]])
+assert_type(fastsio.Disconnected("ping timeout").reason, str)
