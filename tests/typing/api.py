@@ -54,7 +54,7 @@ async def main() -> None:
     assert_type(io.port, int | None)
     assert_type(await io.to("room").fetch_sockets(), list[fastsio.Socket])
     assert_type(io.of("/admin"), fastsio.Namespace)
-    assert_type(io.of("/admin").use(lambda socket: None), fastsio.Namespace)
+    assert_type(io.of("/admin").use(connection), fastsio.Namespace)
     await io.close(grace=1)
 
 

@@ -425,7 +425,8 @@ def test_an_idle_parser_is_small_and_holds_no_buffer() -> None:
         return parser
 
     assert sys.getsizeof(FrameParser()) <= 200
-    assert held(make)[0] < 400
+    # The allocator of a debug build adds to each object.
+    assert held(make)[0] < 500
     assert not gc.is_tracked(FrameParser())
 
 
