@@ -196,7 +196,11 @@ class ScenarioServer(Program):
             environment = {}
             command = [node_package(implementation), "reference_server.js", implementation]
         super().__init__([*command, json.dumps(options)], CLIENTS, environment)
-        listening = self.wait_for(lambda lines: lines[:1], 15, "the server's port")
+        try:
+            listening = self.wait_for(lambda lines: lines[:1], 15, "the server's port")
+        except AssertionError:
+            self.stop()
+            raise
         self.url = f"http://127.0.0.1:{listening[0]['port']}"
 
     def records(self, tag: str, *events: str) -> list[Record]:
