@@ -86,6 +86,7 @@ test-pythons: ## the unit tests on each CPython from 3.10 to 3.13 on this machin
 	@MAKE="$(MAKE)" scripts/test-pythons
 
 lint: dev ## ruff, cython-lint, mypy --strict, pyright
+	@echo "-- lint"
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	PATH="$(abspath $(BIN)):$$PATH" cython-lint src/fastsio
