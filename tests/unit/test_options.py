@@ -121,7 +121,7 @@ def test_a_misspelt_option_names_the_nearest(name: str, nearest: str) -> None:
 
 
 def test_an_option_like_no_other() -> None:
-    with pytest.raises(OptionError, match="^unknown option 'zzzzzz'$") as caught:
+    with pytest.raises(OptionError, match=r"^unknown option 'zzzzzz'$") as caught:
         EngineServer(zzzzzz=1)
     assert isinstance(caught.value, FastSIOError)
 

@@ -184,7 +184,7 @@ class EngineCore(EventEmitter):
             return
         origin = request.headers["origin"]
         if not valid_origin(origin):
-            raise Refusal(errors.BAD_REQUEST, context={"name": "INVALID_ORIGIN", "origin": origin})
+            return  # refused with the request's other faults
         logger.warning(
             "origin %r refused: it is not the origin of %r, and option cors does not name it", origin, host
         )
