@@ -343,16 +343,21 @@ class Socket(EventEmitter):
     def on_event(self, packet: Packet) -> None:
         """An EVENT of the client."""
         ack = None if packet.id is None else Ack(self, packet.id)
-        event: list[Any] = packet.data
-        if self._any:
-            given = (*event, ack) if ack is not None else tuple(event)
-            for fn in self._any:
-                try:
-                    result = fn(*given)
-                    if hasattr(result, "__await__"):
-                        tasks.start(result, None, partial(self._listener_failed, event[0], fn))
-                except Exception as error:
-                    self._listener_failed(event[0], fn, error)
+        if self._any or self._middlewares:
+            self._inspect(packet.data, ack)
+        else:
+            self._dispatch(packet.data, ack)
+
+    def _inspect(self, event: list[Any], ack: Ack | None) -> None:
+        """Show an event to the catch-all listeners and the middlewares first."""
+        given = tuple(event) if ack is None else (*event, ack)
+        for fn in self._any or ():
+            try:
+                result = fn(*given)
+                if hasattr(result, "__await__"):
+                    tasks.start(result, None, partial(self._listener_failed, event[0], fn))
+            except Exception as error:
+                self._listener_failed(event[0], fn, error)
         if self._middlewares:
             tasks.start(
                 run_middlewares(self._middlewares, event),
