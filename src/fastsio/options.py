@@ -42,7 +42,7 @@ class EngineOptions:
     #: Bytes of one message, or of one polling request body, that a client may send.
     max_http_buffer_size: int = 1_000_000
     #: Packets one polling request body may hold.
-    max_packets_per_payload: int = 1000
+    max_packets_per_payload: int = 10_000
     #: Bytes queued for one client before it is dropped as too slow. A packet that waits for a poll counts
     #: 64 more than its data.
     max_buffered_bytes: int = 16_000_000

@@ -7,7 +7,7 @@
  * It offers exactly what tests/interop/scenario_server.py offers on fastsio, so one driver runs against both and
  * tests/interop/test_reference.py can prove that the expected values are the reference's. Options are fastsio's
  * (seconds and bytes): kind ("socketio" | "engineio"), ping_interval, ping_timeout, max_http_buffer_size,
- * guard_root, recovery.
+ * guard_root.
  *
  * Each line of standard output is one JSON record: {"event": "listening", "port": n} first, then what the server saw
  * of each client, which names itself by the query parameter "tag". A line "close" on standard input closes the
@@ -114,11 +114,11 @@ function onConnection(socket) {
   let inOrder = true;
   let flooded = 0;
 
-  note("connect", { recovered: Boolean(socket.recovered) });
+  note("connect");
   socket.on("disconnecting", (reason) => note("disconnecting", { reason, rooms: roomsOf(socket) }));
   socket.on("disconnect", (reason) => note("disconnect", { reason, rooms: roomsOf(socket) }));
   socket.on("error", (error) => note("error", { message: error.message }));
-  if (!socket.recovered) socket.emit("welcome", namespace);
+  socket.emit("welcome", namespace);
 
   socket.on("echo", (...args) => {
     const ack = args[args.length - 1];
@@ -185,7 +185,6 @@ function serveSocketIO(server) {
   const { Server } = v2 ? { Server: require("sio-server-2") } : require("sio-server-4");
   const io = new Server(server, {
     ...engineOptions(),
-    ...(options.recovery ? { connectionStateRecovery: {} } : {}),
   });
   if (options.guard_root) io.use(guard);
   io.of("/guarded").use(guard);

@@ -278,12 +278,6 @@ CASES = [
     ),
     # Over polling the Python client takes the server's close packet for a final goodbye.
     Case("reconnect_python", "reconnect", clients=PYTHON, modes=["websocket", "upgrade"]),
-    Case(
-        "recovery",
-        clients=["sio-client-4"],
-        server={"recovery": True},
-        result=lambda client: ["before", "missed", {"bytes": {"$bytes": "0102"}}],
-    ),
 ]
 
 

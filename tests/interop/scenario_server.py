@@ -85,10 +85,7 @@ def sequence_attachment(number: int) -> tuple[bytes, ...]:
 
 
 def serve_socketio(options: dict[str, Any]) -> fastsio.Server:
-    recovery = options.pop("recovery", False)
     root_is_guarded = options.pop("guard_root", False)
-    if recovery:
-        options["connection_state_recovery"] = True
     io = fastsio.Server(**options)
 
     def connection(socket: Any) -> None:
@@ -101,10 +98,8 @@ def serve_socketio(options: dict[str, Any]) -> fastsio.Server:
         def note(event: str, **fields: Any) -> None:
             record(tag=tag, namespace=namespace, event=event, **fields)
 
-        recovered = recovery and socket.recovered
-        note("connect", recovered=recovered)
-        if not recovered:
-            socket.emit("welcome", namespace)
+        note("connect")
+        socket.emit("welcome", namespace)
 
         @socket.on("disconnecting")
         def disconnecting(reason: str) -> None:

@@ -406,8 +406,8 @@ class Session(EventEmitter, Deadline):
     def close(self, discard: bool = False) -> None:
         """End the session. What is queued is sent first, unless ``discard``, which also ends it at once.
 
-        Otherwise a polling session without an open poll stays ``closing`` until the next poll takes the close
-        packet, or ``close_timeout`` passes.
+        Otherwise a polling session stays ``closing`` until a poll takes the close packet, or ``close_timeout``
+        passes. The close packet has a response of its own: clients of v4 act on what came with it too late.
         """
         polling = self._polling
         if discard:
@@ -416,17 +416,21 @@ class Session(EventEmitter, Deadline):
             return
         elif polling is None:
             self.end(DisconnectReason.FORCED_CLOSE)
-        elif polling.poll is not None:
-            polling.send([*self._take_buffer(), _CLOSE_PACKET], False)
+        elif polling.poll is not None and not self._buffer:
+            polling.finish()
             self.end(DisconnectReason.FORCED_CLOSE)
         else:
             self.ready_state = "closing"
             self.server.timers.arm(self, self.server.options.close_timeout)
+            self.flush()
 
     def closing_poll(self, polling: PollingTransport) -> None:
-        """The poll a closing session waited for: gets what is left and the close packet."""
-        polling.send([*(self._take_buffer() or [_NOOP_PACKET]), _CLOSE_PACKET], False)
-        self.end(DisconnectReason.FORCED_CLOSE)
+        """The poll a closing session waited for: gets what is left, or else the close packet."""
+        if self._buffer:
+            self.flush()
+        else:
+            polling.send([_NOOP_PACKET, _CLOSE_PACKET], False)
+            self.end(DisconnectReason.FORCED_CLOSE)
 
     def end(self, reason: DisconnectReason, description: Any = None) -> None:
         """The session is over: tell the peer where it can be told, forget it, report it. Once."""
