@@ -140,37 +140,35 @@ class PollingTransport:
         request, self._post = self._post, None
         assert request is not None
         session = self.session
-        try:
-            packets = self._decode(request, body)
-            error = None
-        except PacketError as failure:
-            packets, error = failure.packets, failure
+        packets, error = self._decode(request, body)
         for kind, data in packets:
             session.on_polled_packet(kind, data)
         if error is not None:
             logger.info("session %s: %s; closing it", session.id, error)
-            session.end(DisconnectReason.PARSE_ERROR, error)
+            self._fail(DisconnectReason.PARSE_ERROR, error)
         self._respond(request, Response(200, [("Content-Type", "text/html"), _NO_STORE], b"ok"))
 
     def _on_post_aborted(self) -> None:
         self._post = None
-        # After an upgrade the old transport no longer decides about the session.
-        if self.session.polling is self:
-            self.session.end(DisconnectReason.TRANSPORT_ERROR, "data request connection closed prematurely")
+        self._fail(DisconnectReason.TRANSPORT_ERROR, "data request connection closed prematurely")
 
-    def _decode(self, request: Request, body: bytes) -> Sequence[tuple[int | None, str | bytes | None]]:
+    def _decode(
+        self, request: Request, body: bytes
+    ) -> tuple[Sequence[tuple[int | None, str | bytes | None]], PacketError | None]:
+        """The packets of a body, and what is wrong with what follows them."""
         session = self.session
         if self._jsonp is not None:
             unescaped = decode_jsonp_body(body)
             if unescaped is None:
-                return ()
+                return (), None
             body = unescaped
-        return decode_payload(
-            body,
-            session.protocol,
-            session.protocol == 3 and _is_binary(request),
-            max_packets=session.server.options.max_packets_per_payload,
-        )
+        binary = session.protocol == 3 and _is_binary(request)
+        limit = session.server.options.max_packets_per_payload
+        try:
+            return decode_payload(body, session.protocol, binary, max_packets=limit), None
+        except PacketError as error:
+            # It is kept by the frames of the callers, which its traceback would keep in turn.
+            return error.packets, error.with_traceback(None)
 
     def _on_too_large(self) -> None:
         request, self._post = self._post, None
@@ -182,12 +180,17 @@ class PollingTransport:
             session.server.options.max_http_buffer_size,
         )
         if session.protocol == 3:
-            session.end(DisconnectReason.TRANSPORT_ERROR, "request body too large")
+            self._fail(DisconnectReason.TRANSPORT_ERROR, "request body too large")
             request.exchange.abort()
         else:
             self._respond(request, Response(413))
 
     # -- both -----------------------------------------------------------------------------------------
+
+    def _fail(self, reason: DisconnectReason, description: object) -> None:
+        """End the session, unless an upgrade has left this transport behind."""
+        if self.session.polling is self:
+            self.session.end(reason, description)
 
     def _overlap(self, request: Request) -> None:
         self.session.end(DisconnectReason.TRANSPORT_ERROR, "overlap from client")

@@ -298,9 +298,8 @@ class Session(EventEmitter, Deadline):
 
     def on_polled_packet(self, kind: int | None, data: str | bytes | None) -> None:
         """A packet of a polling request body."""
-        if kind == CLOSE and self.ready_state != "closed":
-            if self._polling is not None:
-                self._polling.release()
+        if kind == CLOSE and self._polling is not None:
+            self._polling.release()
             self.end(DisconnectReason.TRANSPORT_CLOSE)
         if self.ready_state != "open":
             return
@@ -406,8 +405,8 @@ class Session(EventEmitter, Deadline):
     def close(self, discard: bool = False) -> None:
         """End the session. What is queued is sent first, unless ``discard``, which also ends it at once.
 
-        Otherwise a polling session stays ``closing`` until a poll takes the close packet, or ``close_timeout``
-        passes. The close packet has a response of its own: clients of v4 act on what came with it too late.
+        Otherwise a polling session stays ``closing`` until a poll takes the close packet, or until
+        ``close_timeout`` passes. The close packet has a response of its own: clients of v4 act on what came with it too late.
         """
         polling = self._polling
         if discard:

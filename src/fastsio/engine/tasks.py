@@ -138,13 +138,15 @@ def start(
         if task.cancelled():
             return
         error = task.exception()
-        if error is None and on_result is not None:
+        if error is not None:
+            report(error)
+        elif on_result is not None:
             try:
                 on_result(task.result())
             except Exception as failure:
-                error = failure
-        if error is None:
-            return
+                report(failure)
+
+    def report(error: BaseException) -> None:
         if on_error is not None:
             on_error(error)
         else:

@@ -1,4 +1,4 @@
-"""Who may connect from a page, and the headers that say so (Engine.IO protocol §10, and same origin by default)."""
+"""Who may connect from a page, and the headers that say so (Engine.IO protocol §10)."""
 
 from __future__ import annotations
 

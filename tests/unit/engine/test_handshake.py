@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import itertools
 import json
 import logging
 from typing import Any
@@ -526,7 +527,7 @@ def test_ids_are_random_with_a_counter() -> None:
         assert len(sid) == 20
         raw = base64.urlsafe_b64decode(sid)
         counters.append(int.from_bytes(raw[12:], "big"))
-    assert [later - earlier for earlier, later in zip(counters, counters[1:], strict=False)] == [1] * 999
+    assert [later - earlier for earlier, later in itertools.pairwise(counters)] == [1] * 999
     assert len({sid[:16] for sid in ids}) == 1000
 
 
