@@ -406,7 +406,8 @@ class Session(EventEmitter, Deadline):
         """End the session. What is queued is sent first, unless ``discard``, which also ends it at once.
 
         Otherwise a polling session stays ``closing`` until a poll takes the close packet, or until
-        ``close_timeout`` passes. The close packet has a response of its own: clients of v4 act on what came with it too late.
+        ``close_timeout`` passes. The close packet has a response of its own: clients of v4 act on what came
+        with it too late.
         """
         polling = self._polling
         if discard:
