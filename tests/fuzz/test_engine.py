@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from fastsio.engine.session import Session
-from tests.unit.engine.fakes import Engine, FakeExchange, FakeWebSocket
+from tests.unit.engine.fakes import Engine, FakeWebSocket
+
+T = TypeVar("T")
 
 METHODS = st.sampled_from(["GET", "GET", "GET", "POST", "POST", "OPTIONS", "HEAD", "PUT", "", "get"])
 PACKETS_TEXT = st.one_of(
@@ -80,33 +82,31 @@ OPTIONS = st.fixed_dictionaries(
 )
 
 
+INDEX = st.integers(0, 5)
+
+
 class EngineMachine(RuleBasedStateMachine):
     """A server, clients that do anything, and a program that does anything to its sessions."""
 
-    exchanges = Bundle("exchanges")
-    websockets = Bundle("websockets")
-    sessions = Bundle("sessions")
-
     def __init__(self) -> None:
         super().__init__()
-        self.engine: Engine | None = None
+        self.engine: Engine = Engine()
         self.all_sessions: list[Session] = []
         self.ends: dict[Session, int] = {}
-        self.all_websockets: list[FakeWebSocket] = []
+        self.websockets: list[FakeWebSocket] = []
         self.behaviour = "echo"
 
-    def core(self, options: dict[str, Any] | None = None) -> Engine:
-        if self.engine is None:
-            self.engine = Engine(**(options or {"max_http_buffer_size": 200}))
-            self.engine.core.on("connection", self._on_connection)
-        return self.engine
+    @initialize(options=OPTIONS)
+    def configure(self, options: dict[str, Any]) -> None:
+        self.engine = Engine(**options)
+        self.engine.core.on("connection", self._on_connection)
 
     def _on_connection(self, session: Session) -> None:
         self.all_sessions.append(session)
         session.on("message", lambda data: self._act(session, data))
-        session.on("drain", lambda: self._act(session, "drained") if self.behaviour == "close" else None)
+        session.on("drain", lambda: self._act(session, "drained") if self.behaviour != "echo" else None)
         session.on("close", lambda: self._ended(session))
-        session.on("upgrade", lambda: session.send("upgraded"))
+        session.on("upgrade", lambda: self._act(session, "upgraded"))
 
     def _ended(self, session: Session) -> None:
         self.ends[session] = self.ends.get(session, 0) + 1
@@ -122,106 +122,86 @@ class EngineMachine(RuleBasedStateMachine):
         elif self.behaviour == "raise":
             raise ValueError("a handler fails")
         elif self.behaviour == "close all":
-            self.core().core.close_sessions()
+            self.engine.core.close_sessions()
 
     # -- the clients
 
-    @rule(options=OPTIONS)
-    def configure(self, options: dict[str, Any]) -> None:
-        self.core(options)
+    @rule(protocol=st.sampled_from(["3", "4"]), jsonp=st.sampled_from([False, False, True]))
+    def handshake(self, protocol: str, jsonp: bool) -> None:
+        self.engine.request("GET", {"EIO": protocol, "transport": "polling", **({"j": "1"} if jsonp else {})})
+        self.engine.clock.settle()
 
-    @rule(target=exchanges, protocol=st.sampled_from(["3", "4"]), headers=HEADERS, jsonp=st.booleans())
-    def handshake(self, protocol: str, headers: dict[str, str], jsonp: bool) -> FakeExchange:
-        query = {"EIO": protocol, "transport": "polling", **({"j": "1"} if jsonp else {})}
-        return self.core().request("GET", query, headers=headers)
+    @rule(protocol=st.sampled_from(["3", "4"]), compressed=st.booleans())
+    def connect(self, protocol: str, compressed: bool) -> None:
+        self._upgrade({"EIO": protocol, "transport": "websocket"}, compressed=compressed)
 
-    @rule(target=websockets, protocol=st.sampled_from(["3", "4"]), compressed=st.booleans())
-    def connect(self, protocol: str, compressed: bool) -> FakeWebSocket | None:
-        exchange = self.core().request(
-            "GET", {"EIO": protocol, "transport": "websocket"}, upgrade=True, compressed=compressed
-        )
-        return self._accepted(exchange)
-
-    @rule(target=exchanges, method=METHODS, query=QUERIES, headers=HEADERS, body=st.none() | BODIES)
+    @rule(method=METHODS, query=QUERIES, headers=HEADERS, body=st.none() | BODIES)
     def anything(
         self, method: str, query: dict[str, str], headers: dict[str, str], body: bytes | None
-    ) -> FakeExchange:
-        return self.core().request(method, _encodable(query), headers=headers, body=body)
+    ) -> None:
+        self.engine.request(method, _encodable(query), headers=headers, body=body)
 
-    @rule(
-        target=websockets,
-        query=QUERIES,
-        headers=HEADERS,
-        handshake=st.sampled_from([101, 101, 101, 400, 426]),
-    )
-    def any_upgrade(
-        self, query: dict[str, str], headers: dict[str, str], handshake: int
-    ) -> FakeWebSocket | None:
-        exchange = self.core().request(
-            "GET", _encodable(query), headers=headers, upgrade=True, handshake=handshake
-        )
-        return self._accepted(exchange)
+    @rule(query=QUERIES, headers=HEADERS, handshake=st.sampled_from([101, 400, 426]))
+    def any_upgrade(self, query: dict[str, str], headers: dict[str, str], handshake: int) -> None:
+        self._upgrade(_encodable(query), headers=headers, handshake=handshake)
 
-    def _accepted(self, exchange: FakeExchange) -> FakeWebSocket | None:
-        websocket = exchange.websocket
-        assert websocket is not None or exchange.ended
-        if websocket is not None:
-            self.all_websockets.append(websocket)
-        return websocket
+    def _upgrade(self, query: dict[str, str], **options: Any) -> None:
+        exchange = self.engine.request("GET", query, upgrade=True, **options)
+        assert exchange.ended
+        if exchange.websocket is not None:
+            self.websockets.append(exchange.websocket)
 
-    @rule(
-        target=exchanges,
-        index=st.integers(0, 3),
-        method=METHODS,
-        headers=HEADERS,
-        body=st.none() | BODIES,
-    )
-    def of_session(
-        self, index: int, method: str, headers: dict[str, str], body: bytes | None
-    ) -> FakeExchange | None:
-        session = self._session(index)
-        if session is None:
-            return None
-        query = {"EIO": str(session.protocol), "transport": "polling", "sid": session.id}
-        return self.core().request(method, query, headers=headers, body=body)
+    @rule(index=INDEX, method=METHODS, headers=HEADERS, body=st.none() | BODIES)
+    def of_session(self, index: int, method: str, headers: dict[str, str], body: bytes | None) -> None:
+        self._polling(index, method, body, headers)
 
-    @rule(target=websockets, index=st.integers(0, 3), b64=st.booleans())
-    def probe(self, index: int, b64: bool) -> FakeWebSocket | None:
-        session = self._session(index)
-        if session is None:
-            return None
-        query = {"EIO": str(session.protocol), "transport": "websocket", "sid": session.id}
-        return self._accepted(
-            self.core().request("GET", {**query, **({"b64": "1"} if b64 else {})}, upgrade=True)
-        )
+    @rule(index=INDEX)
+    def poll(self, index: int) -> None:
+        self._polling(index, "GET", b"", {})
 
-    def _session(self, index: int) -> Session | None:
-        recent = self.all_sessions[-4:]
-        return recent[index % len(recent)] if recent else None
+    @rule(index=INDEX, body=st.none() | BODIES)
+    def post(self, index: int, body: bytes | None) -> None:
+        self._polling(index, "POST", body, {})
 
-    @rule(exchange=exchanges, body=BODIES)
-    def deliver(self, exchange: FakeExchange | None, body: bytes) -> None:
-        if exchange is not None and exchange.reading:
+    def _polling(self, index: int, method: str, body: bytes | None, headers: dict[str, str]) -> None:
+        session = _pick(self.engine.core.sessions.values(), index)
+        if session is not None:
+            query = {"EIO": str(session.protocol), "transport": "polling", "sid": session.id}
+            self.engine.request(method, query, headers=headers, body=body)
+
+    @rule(index=INDEX, b64=st.booleans())
+    def probe(self, index: int, b64: bool) -> None:
+        session = _pick(self.engine.core.sessions.values(), index)
+        if session is not None:
+            query = {"EIO": str(session.protocol), "transport": "websocket", "sid": session.id}
+            self._upgrade({**query, **({"b64": "1"} if b64 else {})})
+
+    @rule(index=INDEX, body=BODIES)
+    def deliver(self, index: int, body: bytes) -> None:
+        exchange = _pick([exchange for exchange in self.engine.exchanges if exchange.reading], index)
+        if exchange is not None:
             exchange.deliver(body)
 
-    @rule(exchange=exchanges)
-    def disconnect(self, exchange: FakeExchange | None) -> None:
+    @rule(index=INDEX)
+    def disconnect(self, index: int) -> None:
+        exchange = _pick([exchange for exchange in self.engine.exchanges if not exchange.ended], index)
         if exchange is not None:
             exchange.disconnect()
 
-    @rule(websocket=websockets, packet=st.one_of(PACKETS_TEXT, PACKETS_BINARY))
-    def receive(self, websocket: FakeWebSocket | None, packet: str | bytes) -> None:
+    @rule(index=INDEX, packet=st.one_of(PACKETS_TEXT, PACKETS_BINARY))
+    def receive(self, index: int, packet: str | bytes) -> None:
+        websocket = _pick([websocket for websocket in self.websockets if websocket.closed is None], index)
         if websocket is not None:
             websocket.receive(packet)
 
-    @rule(websocket=websockets)
-    def upgrade(self, websocket: FakeWebSocket | None) -> None:
-        if websocket is not None:
-            websocket.receive("2probe")
-            websocket.receive("5")
+    @rule(index=INDEX)
+    def upgrade(self, index: int) -> None:
+        self.receive(index, "2probe")
+        self.receive(index, "5")
 
-    @rule(websocket=websockets, error=st.sampled_from([None, "reset"]))
-    def hang_up(self, websocket: FakeWebSocket | None, error: str | None) -> None:
+    @rule(index=INDEX, error=st.sampled_from([None, "reset"]))
+    def hang_up(self, index: int, error: str | None) -> None:
+        websocket = _pick(self.websockets, index)
         if websocket is not None:
             websocket.hang_up(1006, error)
 
@@ -231,36 +211,38 @@ class EngineMachine(RuleBasedStateMachine):
     def behave(self, behaviour: str) -> None:
         self.behaviour = behaviour
 
-    @rule(index=st.integers(0, 3), data=st.one_of(st.text(max_size=20), st.binary(max_size=20)))
+    @rule(index=INDEX, data=st.one_of(st.text(max_size=20), st.binary(max_size=20)))
     def send(self, index: int, data: str | bytes) -> None:
-        session = self._session(index)
+        session = _pick(self.all_sessions, index)
         if session is not None:
             session.send(data)
 
-    @rule(index=st.integers(0, 3), discard=st.booleans())
+    @rule(index=INDEX, discard=st.booleans())
     def close(self, index: int, discard: bool) -> None:
-        session = self._session(index)
+        session = _pick(self.all_sessions, index)
         if session is not None:
             session.close(discard)
 
     @rule()
     def turn(self) -> None:
-        self.core().clock.settle()
+        self.engine.clock.settle()
 
     @rule(seconds=st.sampled_from([0.05, 0.2, 0.6, 3.0, 12.0]))
     def wait(self, seconds: float) -> None:
-        self.core().clock.advance(seconds)
+        self.engine.clock.advance(seconds)
 
     # -- what holds
 
     @invariant()
     def tables_hold_what_is_open(self) -> None:
-        if self.engine is None:
-            return
         core = self.engine.core
         for sid, session in core.sessions.items():
             assert session.id == sid and session.ready_state in ("open", "closing")
             assert session.tick, "no deadline"
+            polling = session.polling
+            assert (polling is None) is (session.transport == "websocket")
+            if polling is not None and polling.poll is not None and session._buffer:
+                assert session in core._dirty, "nobody flushes it"
         for session in self.all_sessions:
             if session.ready_state == "closed":
                 assert session.id not in core.sessions
@@ -272,28 +254,43 @@ class EngineMachine(RuleBasedStateMachine):
 
     @invariant()
     def answered_at_most_once(self) -> None:
-        if self.engine is not None:
-            for exchange in self.engine.exchanges:
-                assert exchange.extra == 0
+        for exchange in self.engine.exchanges:
+            assert exchange.extra == 0
+
+    @invariant()
+    def requests_without_a_session_are_answered(self) -> None:
+        held = set()
+        for session in self.engine.core.sessions.values():
+            polling = session.polling
+            if polling is not None:
+                held |= {polling.poll, polling._post}
+        exchanges = {request.exchange for request in held if request is not None}
+        for exchange in self.engine.exchanges:
+            assert exchange.ended or exchange.reading or exchange in exchanges, "forgotten"
 
     def teardown(self) -> None:
         """Everything ends by itself, and everything is answered."""
-        if self.engine is None:
-            return
-        engine = self.engine
         self.behaviour = "nothing"
-        for exchange in engine.exchanges:
+        for exchange in self.engine.exchanges:
             if exchange.reading:
                 exchange.disconnect()
-        engine.clock.advance(100)
-        assert engine.core.sessions == {}
-        assert len(engine.core.timers) == 0
-        for exchange in engine.exchanges:
+        self.engine.clock.advance(100)
+        assert self.engine.core.sessions == {}
+        assert len(self.engine.core.timers) == 0
+        for exchange in self.engine.exchanges:
             assert exchange.ended, "never answered"
-        for websocket in self.all_websockets:
+        for websocket in self.websockets:
             websocket.hang_up()
+        self.engine.clock.advance(100)
+        assert self.engine.clock.pending == 0, "a timer goes on for nobody"
         self.tables_hold_what_is_open()
         self.answered_at_most_once()
+
+
+def _pick(things: Iterable[T], index: int) -> T | None:
+    """One of the latest few."""
+    latest = list(things)[-3:]
+    return latest[index % len(latest)] if latest else None
 
 
 def _encodable(query: dict[str, str]) -> dict[str, str]:

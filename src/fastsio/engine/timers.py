@@ -126,8 +126,6 @@ class TimerWheel:
         now = self._clock.time()
         # Loops may wake a hair before the time asked for.
         current = int(now / self._granularity + 0.001)
-        # Nothing is earlier than this: what is armed meanwhile waits for the end of the round.
-        self._scheduled = 0
         for tick in sorted(tick for tick in self._buckets if tick <= current):
             for entry in self._buckets.pop(tick, ()):
                 if entry.tick != tick:
@@ -142,6 +140,7 @@ class TimerWheel:
                     entry.expire()
                 except Exception:
                     logger.exception("timer of %r failed", entry)
+        # Only now, for all that is left: what was armed meanwhile need not be the earliest.
         if self._buckets:
             self._schedule(min(self._buckets))
         else:

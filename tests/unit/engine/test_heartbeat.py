@@ -236,6 +236,16 @@ def test_v3_over_polling() -> None:
     assert engine.take() == [("close", "ping timeout")]
 
 
+def test_v3_a_pong_queues_behind_messages() -> None:
+    engine = make()
+    client = engine.open(3)
+    client.session.send("a")
+    client.post(b"1:21:2")
+    client.session.send("b")
+    client.post(b"1:2")
+    assert client.poll().body == b"2:4a1:32:4b1:3"
+
+
 def test_v3_polls_alone_are_no_sign_of_life() -> None:
     engine = make()
     client = engine.open(3)
