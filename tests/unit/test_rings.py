@@ -43,7 +43,7 @@ PLACES: dict[str, set[str]] = {
         "client",
         *RINGS["edge"][0],
     },
-    "httptools": {"net", "client"},
+    "httptools": {"net", "client", "loadtest"},
     "wsproto": {"net", "client"},
     "redis": {"adapters.redis", "adapters.redis_streams", "adapters.sharded_redis"},
     "uvloop": {"net.run", "cli", "loadtest"},

@@ -1,0 +1,20 @@
+"""The commands."""
+
+from __future__ import annotations
+
+import click
+
+from fastsio import __version__
+from fastsio.cli.load import load, load_server
+
+__all__ = ["fastsio"]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="fastsio")
+def fastsio() -> None:
+    """Socket.IO for Python: tools."""
+
+
+fastsio.add_command(load)
+fastsio.add_command(load_server)
