@@ -101,8 +101,8 @@ format: dev ## let ruff format and fix what it can
 bench: dev ## server benchmarks against named versions of rivals (bench/README.md)
 	$(BIN)/python -m bench.macro
 
-bench-micro: dev ## codec benchmarks
-	$(BIN)/python -m pytest bench/micro $(PYTEST_ARGS)
+bench-micro: dev ## codec benchmarks beside rivals and bare orjson (bench/results/micro.md)
+	$(BIN)/python -m bench.micro
 
 screenshot: dev $(CLIENT)/socket.io.min.js ## docs/images/demo.png, from the demo page in headless Chromium
 	$(BIN)/python docs/images/screenshot.py
