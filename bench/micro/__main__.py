@@ -112,8 +112,8 @@ def markdown(result: dict[str, Any], table: Table) -> str:
     ]
     if "empty_call_ns" in result:
         notes.append(
-            f"Every figure holds {number(result['empty_call_ns'])} ns for an empty call; the ratios are of the "
-            "figures as they stand."
+            f"Every figure holds {number(result['empty_call_ns'])} ns for an empty call; the ratios are "
+            "of the figures as they stand."
         )
     if result["missing"]:
         notes.append(f"Left out: {result['missing']}.")
