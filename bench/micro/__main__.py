@@ -70,24 +70,37 @@ def ratio(value: float) -> str:
 def lines(table: Table) -> list[list[str]]:
     """The cells of the table: a line per operation and rival."""
     result = []
+    empty = table[HARNESS]["fastsio"]["ns"] if HARNESS in table else 0
     for (group, name), ways in table.items():
         if (group, name) == HARNESS or "fastsio" not in ways:
             continue
         own = ways["fastsio"]["ns"]
         floor = ways.get("floor")
-        against = ["", ""] if floor is None else [number(floor["ns"]), ratio(own / floor["ns"])]
+        against = ["", "", ""]
+        if floor:
+            net = ratio((own - empty) / (floor["ns"] - empty)) if empty else ""
+            against = [number(floor["ns"]), ratio(own / floor["ns"]), net]
         first = [f"{group}: {name}", number(own)]
         others = [way for way in ways if way not in ("fastsio", "floor")] or [""]
         for i, rival in enumerate(others):
             compared = ["", ""]
             if rival:
                 compared = [number(ways[rival]["ns"]), ratio(ways[rival]["ns"] / own)]
-            result.append([*(["", ""] if i else first), rival, *compared, *(["", ""] if i else against)])
+            result.append([*(["", ""] if i else first), rival, *compared, *([""] * 3 if i else against)])
     return result
 
 
 def markdown(result: dict[str, Any], table: Table) -> str:
-    head = ["operation", "fastsio ns", "rival", "rival ns", "rival ÷ fastsio", "floor ns", "fastsio ÷ floor"]
+    head = [
+        "operation",
+        "fastsio ns",
+        "rival",
+        "rival ns",
+        "rival ÷ fastsio",
+        "floor ns",
+        "fastsio ÷ floor",
+        "net",
+    ]
     left = (0, 2)
     rows = [head, *lines(table)]
     width = [max(len(row[i]) for row in rows) for i in range(len(head))]
@@ -112,8 +125,8 @@ def markdown(result: dict[str, Any], table: Table) -> str:
     ]
     if "empty_call_ns" in result:
         notes.append(
-            f"Every figure holds {number(result['empty_call_ns'])} ns for an empty call; the ratios are "
-            "of the figures as they stand."
+            f"Every figure holds {number(result['empty_call_ns'])} ns of the harness (an empty call). "
+            "It counts in the ratios, except in the last column, which is the one before it without."
         )
     if result["missing"]:
         notes.append(f"Left out: {result['missing']}.")

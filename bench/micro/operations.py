@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
+from orjson import dumps, loads
 from rivals import Rivals
 
 from fastsio._codec import Decoder, Packet, PacketType, encode, encode_ack, encode_event, encode_packet
@@ -134,7 +134,7 @@ def wire(type: int, data: Any, id: int | None) -> list[Any]:
     """The messages of a packet, put together by hand: the right result of encoding it."""
     plain, attachments = split(data)
     head = f"{type + 3}{len(attachments)}-" if attachments else f"{int(type)}"
-    return [head + ("" if id is None else str(id)) + orjson.dumps(plain).decode(), *attachments]
+    return [head + ("" if id is None else str(id)) + dumps(plain).decode(), *attachments]
 
 
 def encoding(rivals: Rivals) -> Iterator[Operation]:
@@ -142,12 +142,12 @@ def encoding(rivals: Rivals) -> Iterator[Operation]:
         expected = wire(type, data, id)
         attachments = expected[1:]
         plain = split(data)[0]
-        head = expected[0][: -len(orjson.dumps(plain))]
+        head = expected[0][: -len(dumps(plain))]
         ways = [
             _encode_compiled(type, data, id),
             Way(
                 FLOOR,
-                lambda plain=plain: orjson.dumps(plain),
+                lambda p=plain: dumps(p),
                 lambda r, h=head, a=attachments: [h + r.decode(), *a],
             ),
         ]
@@ -157,7 +157,7 @@ def encoding(rivals: Rivals) -> Iterator[Operation]:
 
     ways = [
         Way(FASTSIO, lambda: encode(Packet(PacketType.EVENT, "/", SMALL)), same),
-        Way(FLOOR, lambda: orjson.dumps(SMALL), lambda r: ["2" + r.decode()]),
+        Way(FLOOR, lambda: dumps(SMALL), lambda r: ["2" + r.decode()]),
     ]
     if rivals.socketio_packet:
         ways.append(_encode_socketio(rivals.socketio_packet, PacketType.EVENT, SMALL, None))
@@ -195,7 +195,7 @@ def decoding(rivals: Rivals) -> Iterator[Operation]:
     decoder = Decoder()
     ways = [
         Way(FASTSIO, lambda: decoder.add(text), _seen),
-        Way(FLOOR, lambda rest=text[1:]: orjson.loads(rest), lambda r: (PacketType.EVENT, None, r)),
+        Way(FLOOR, lambda rest=text[1:]: loads(rest), lambda r: (PacketType.EVENT, None, r)),
     ]
     if rivals.socketio_packet:
         ways.append(_decode_socketio(rivals.socketio_packet, text, []))
@@ -218,7 +218,7 @@ def _decode(rivals: Rivals, group: str, name: str, type: PacketType, data: Any, 
     text, *attachments = wire(type, data, id)
     raw = text.encode()
     plain, _ = split(data)
-    json = orjson.dumps(plain)
+    json = dumps(plain)
     expected = (int(type), id, data)
     decoder = Decoder()
 
@@ -231,7 +231,7 @@ def _decode(rivals: Rivals, group: str, name: str, type: PacketType, data: Any, 
     ways = [
         Way(FASTSIO, run if attachments else lambda: decoder.add_text(raw), _seen),
         # Its result has placeholders where the packet has attachments.
-        Way(FLOOR, lambda: orjson.loads(json), lambda r: expected if r == plain else r),
+        Way(FLOOR, lambda: loads(json), lambda r: expected if r == plain else r),
     ]
     if rivals.socketio_packet:
         ways.append(_decode_socketio(rivals.socketio_packet, text, attachments))
@@ -263,7 +263,7 @@ def whole_path(rivals: Rivals) -> Iterator[Operation]:
         Way(FASTSIO, lambda: encode_event(arguments).frames(4), same),
         Way(
             FLOOR,
-            lambda: orjson.dumps(SMALL),
+            lambda: dumps(SMALL),
             lambda r: build_frame(OP_TEXT, b"42" + r),
         ),
     ]
@@ -280,11 +280,11 @@ def whole_path(rivals: Rivals) -> Iterator[Operation]:
             packet = decoder.add_text(payload, 1)
         return packet
 
-    json = orjson.dumps(SMALL)
+    json = dumps(SMALL)
     expected = (PacketType.EVENT, None, SMALL)
     ways = [
         Way(FASTSIO, run, _seen),
-        Way(FLOOR, lambda: orjson.loads(json), lambda r: (PacketType.EVENT, None, r)),
+        Way(FLOOR, lambda: loads(json), lambda r: (PacketType.EVENT, None, r)),
     ]
     if rivals.socketio_packet and rivals.engineio_packet:
         for name, parse in _text_parsers(rivals):
