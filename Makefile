@@ -9,7 +9,7 @@ PYTEST_ARGS ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 CLIENT := .cache/client
-SOURCES := $(wildcard src/fastsio/*.pyx src/fastsio/*.pxd)
+SOURCES := $(wildcard src/fastsio/*.pyx src/fastsio/*.pxd src/fastsio/*/*.pxd src/fastsio/*/*.py)
 JOBS := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 export PYTHON
 

@@ -36,8 +36,6 @@ _CLOSE = (int(EnginePacketType.CLOSE), None)
 class PollingTransport:
     """Long-polling for one session. ``poll`` is the GET that waits for packets, if one does."""
 
-    __slots__ = ("_handshake_headers", "_jsonp", "_post", "poll", "session")
-
     def __init__(self, session: Session, request: Request, headers: Headers) -> None:
         """``request`` is the handshake: the first GET that waits. ``headers`` go with its answer."""
         jsonp = request.query.get("j")

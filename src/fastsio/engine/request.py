@@ -21,8 +21,6 @@ class Response:
     ``body`` is bytes, or an async iterator of bytes with a ``Content-Length`` among ``headers``.
     """
 
-    __slots__ = ("body", "headers", "status")
-
     def __init__(
         self, status: int, headers: Headers | None = None, body: bytes | AsyncIterator[bytes] = b""
     ) -> None:
@@ -116,19 +114,6 @@ class Request:
     :param scheme: ``http`` or ``https``.
     :param upgrade: whether it asks for a WebSocket.
     """
-
-    __slots__ = (
-        "_query",
-        "exchange",
-        "headers",
-        "method",
-        "path",
-        "query_string",
-        "remote_address",
-        "scheme",
-        "target",
-        "upgrade",
-    )
 
     def __init__(
         self,

@@ -10,7 +10,6 @@ from fastsio._emitter import EventEmitter
 from fastsio._payload import EnginePacketType, decode_engine_packet, encode_engine_packet
 from fastsio.engine.polling import PollingTransport
 from fastsio.engine.request import Request, WebSocket
-from fastsio.engine.timers import Deadline
 from fastsio.exceptions import PacketError, PayloadTooLarge
 from fastsio.types import DisconnectReason
 
@@ -42,35 +41,12 @@ _CLIENT_DUE = 2  # protocol 3: the client must send something
 _PACKET_COST = 64
 
 
-class Session(EventEmitter, Deadline):
+class Session(EventEmitter):
     """A client's link to the server, over whichever transport it has at the moment.
 
     Events: ``message(data)``, ``upgrade(transport_name)``, ``drain()``, ``close(reason, description)``.
     ``data`` is ``str`` or ``bytes``. After ``close`` the listeners are dropped.
     """
-
-    __slots__ = (
-        "_buffer",
-        "_buffered_bytes",
-        "_close_sink",
-        "_compress",
-        "_extended",
-        "_frame_sink",
-        "_message_sink",
-        "_phase",
-        "_polling",
-        "_probe",
-        "_websocket",
-        "deadline",
-        "id",
-        "protocol",
-        "ready_state",
-        "request",
-        "server",
-        "supports_binary",
-        "tick",
-        "upgraded",
-    )
 
     def __init__(self, server: EngineCore, sid: str, protocol: int, request: Request) -> None:
         self.server = server

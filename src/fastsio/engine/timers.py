@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from math import ceil
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 __all__ = ["Clock", "Deadline", "TimerWheel"]
 
@@ -29,27 +29,17 @@ class Clock(Protocol):
     def call_soon(self, callback: Callable[[], object]) -> object: ...
 
 
-class Deadline:
-    """Something with one deadline at a time; subclasses declare the slots ``deadline`` and ``tick``.
+class Deadline(Protocol):
+    """Something with one deadline at a time.
 
     ``deadline`` is in the clock's seconds, ``tick`` the bucket it sits in, 0 when in none.
     """
 
-    __slots__ = ()
-    if TYPE_CHECKING:
-        # A second base with slots of its own would clash with the layout of the compiled ones.
-        @property
-        def deadline(self) -> float: ...
-        @deadline.setter
-        def deadline(self, value: float) -> None: ...
-        @property
-        def tick(self) -> int: ...
-        @tick.setter
-        def tick(self, value: int) -> None: ...
+    deadline: float
+    tick: int
 
     def expire(self) -> None:
         """The deadline has passed. The entry is in no bucket any more and may be armed again."""
-        raise NotImplementedError
 
 
 class TimerWheel:
@@ -58,8 +48,6 @@ class TimerWheel:
     :param clock: an asyncio loop, or anything with ``time`` and ``call_later``.
     :param granularity: seconds a deadline may be late; entries are never early.
     """
-
-    __slots__ = ("_buckets", "_clock", "_granularity", "_handle", "_scheduled")
 
     def __init__(self, clock: Clock, granularity: float) -> None:
         self._clock = clock

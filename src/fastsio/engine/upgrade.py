@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fastsio.engine.request import WebSocket
-from fastsio.engine.timers import Deadline, TimerHandle
+from fastsio.engine.timers import TimerHandle
 
 if TYPE_CHECKING:
     from fastsio.engine.session import Session
@@ -16,7 +16,7 @@ __all__ = ["Probe", "Unwanted"]
 _RELEASE_INTERVAL = 0.1
 
 
-class Probe(Deadline):
+class Probe:
     """Receives on the WebSocket of an upgrade until the client switches to it, or gives up."""
 
     __slots__ = ("_release", "_session", "_supports_binary", "deadline", "tick", "websocket")

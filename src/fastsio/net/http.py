@@ -13,7 +13,6 @@ from typing import Any, Final, cast
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from fastsio.engine.request import Headers, Request, Response, WebSocket, WebSocketReceiver
-from fastsio.engine.timers import Deadline
 from fastsio.net.deflate import Deflate
 from fastsio.net.hub import Hub
 from fastsio.net.websocket import BadHandshake, WebSocketConnection, check_handshake
@@ -60,26 +59,6 @@ class _Refused(Exception):
 
 class HttpExchange:
     """One request's way back; implements ``engine.request.Exchange``."""
-
-    __slots__ = (
-        "_body",
-        "_expects_continue",
-        "_limit",
-        "_on_body",
-        "_on_too_large",
-        "_protocol",
-        "answered",
-        "close",
-        "complete",
-        "is_head",
-        "on_abort",
-        "remaining",
-        "request",
-        "response",
-        "size",
-        "task",
-        "version_1_0",
-    )
 
     def __init__(self, protocol: HttpProtocol) -> None:
         self.on_abort: Callable[[], None] | None = None
@@ -256,34 +235,9 @@ class HttpExchange:
             self.respond(_plain(500))
 
 
-class HttpProtocol(asyncio.Protocol, Deadline):
+class HttpProtocol:
     """One connection, until it ends or becomes a WebSocket."""
 
-    __slots__ = (
-        "_address",
-        "_current",
-        "_deadline_for",
-        "_fed",
-        "_feeding",
-        "_header_count",
-        "_header_size",
-        "_headers",
-        "_held",
-        "_hub",
-        "_parser",
-        "_phase",
-        "_queue",
-        "_read_paused",
-        "_scheme",
-        "_target",
-        "_transport",
-        "_unsent",
-        "_waiter",
-        "_websocket",
-        "_write_paused",
-        "deadline",
-        "tick",
-    )
     _transport: asyncio.Transport
 
     def __init__(self, hub: Hub) -> None:
@@ -737,7 +691,7 @@ class HttpProtocol(asyncio.Protocol, Deadline):
         self._current = None
         hub.wheel.cancel(self)
         hub.replace(self, websocket)
-        transport.set_protocol(websocket)
+        transport.set_protocol(cast(asyncio.BaseProtocol, websocket))
         if self._feeding:
             self._websocket = websocket
         else:

@@ -65,22 +65,6 @@ class Hub:
     :param app: gets the requests.
     """
 
-    __slots__ = (
-        "_date",
-        "_date_second",
-        "_dirty",
-        "_full",
-        "_scheduled",
-        "app",
-        "closing",
-        "connections",
-        "keep_alive_headers",
-        "limits",
-        "loop",
-        "on_empty",
-        "wheel",
-    )
-
     def __init__(self, loop: asyncio.AbstractEventLoop, app: App, limits: Limits) -> None:
         self.loop = loop
         self.app = app

@@ -10,7 +10,7 @@ import os
 import socket
 import ssl as ssl_module
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from fastsio.engine.request import App
 from fastsio.net.http import HttpProtocol
@@ -67,8 +67,9 @@ class Listener:
             self._hub = Hub(loop, self._app, self._limits)
         hub = self._hub
 
-        def factory() -> HttpProtocol:
-            return HttpProtocol(hub)
+        def factory() -> asyncio.BaseProtocol:
+            # Compiled classes cannot inherit from asyncio's; loops ask only for the methods.
+            return cast(asyncio.BaseProtocol, HttpProtocol(hub))
 
         if path is not None:
             server = await loop.create_unix_server(factory, path, ssl=ssl, backlog=backlog)

@@ -112,7 +112,7 @@ def _first_protocol(offered: str) -> bytes:
     return protocols[0].encode()
 
 
-class _CloseDeadline(Deadline):
+class _CloseDeadline:
     """How long a peer may take over the closing handshake; longer as long as it takes what waits for it."""
 
     __slots__ = ("_connection", "_unsent", "deadline", "tick")
@@ -133,30 +133,12 @@ class _CloseDeadline(Deadline):
             connection.abort()
 
 
-class WebSocketConnection(asyncio.Protocol):
+class WebSocketConnection:
     """The protocol of a transport after the opening handshake; implements ``engine.request.WebSocket``.
 
     What is sent during a read callback leaves at its end, anything else once per turn of the loop: each time
     in one write to the transport.
     """
-
-    __slots__ = (
-        "_deadline",
-        "_deflate",
-        "_error",
-        "_hub",
-        "_max_buffered",
-        "_out",
-        "_parser",
-        "_pending",
-        "_ping",
-        "_reading",
-        "_state",
-        "_transport",
-        "compressed",
-        "receiver",
-        "writable",
-    )
 
     def __init__(
         self,

@@ -9,7 +9,6 @@ from fastsio._codec import Decoder, Packet, PacketType, encode_packet
 from fastsio.engine import tasks
 from fastsio.engine.request import Request, parse_query
 from fastsio.engine.session import Session
-from fastsio.engine.timers import Deadline
 from fastsio.exceptions import ConnectionRefused, FastSIOError, NamespaceNotFound, PacketError
 from fastsio.server.handshake import Handshake
 from fastsio.server.middleware import run_middlewares
@@ -32,13 +31,11 @@ _CONNECT_ERROR = int(PacketType.CONNECT_ERROR)
 _BINARY_EVENT = int(PacketType.BINARY_EVENT)
 
 
-class Client(Deadline):
+class Client:
     """Takes packets from a session and hands them to the sockets they are for.
 
     ``protocol`` is the Socket.IO protocol: 4 for clients of v2, 5 for those of v3 and v4.
     """
-
-    __slots__ = ("_decoder", "_waiting", "conn", "deadline", "protocol", "server", "sockets", "tick")
 
     def __init__(self, server: Server, session: Session) -> None:
         self.server = server

@@ -16,7 +16,6 @@ from fastsio.adapters.base import Adapter, BroadcastFlags, BroadcastOptions
 from fastsio.engine import tasks
 from fastsio.engine.request import Request
 from fastsio.engine.session import Session
-from fastsio.engine.timers import Deadline
 from fastsio.exceptions import AckTimeout, Disconnected
 from fastsio.server.handshake import Handshake
 from fastsio.server.middleware import Middleware, run_middlewares
@@ -35,7 +34,7 @@ logger = logging.getLogger("fastsio.server")
 _PLAIN = BroadcastFlags()
 
 
-class _PendingAck(Deadline):
+class _PendingAck:
     """An acknowledgement that was asked for. ``settle(error, args)`` is called once, unless the client leaves
     and nobody wants to know (``quiet``)."""
 
@@ -64,8 +63,6 @@ class _PendingAck(Deadline):
 class Ack:
     """What a handler calls when the client asked for an acknowledgement; only its first call is sent."""
 
-    __slots__ = ("_id", "_socket")
-
     def __init__(self, socket: Socket, ack_id: int) -> None:
         self._socket: Socket | None = socket
         self._id = ack_id
@@ -83,20 +80,6 @@ class Socket(EventEmitter):
     Events: those the client emits; ``disconnecting(reason, description)`` while the rooms are still there;
     ``disconnect(reason, description)``; ``error(exception)`` for what the client sent and nobody understands.
     """
-
-    __slots__ = (
-        "_acks",
-        "_any",
-        "_data",
-        "_ending",
-        "_middlewares",
-        "_session",
-        "client",
-        "connected",
-        "handshake",
-        "id",
-        "nsp",
-    )
 
     def __init__(self, namespace: Namespace, client: Client, sid: str, handshake: Handshake) -> None:
         self.nsp = namespace

@@ -28,11 +28,7 @@ def _no_collector() -> Iterator[None]:
 class Watched:
     """An engine that keeps nothing of its sessions but weak references."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, **options: Any) -> None:
-        class WeakSession(Session):
-            __slots__ = ("__weakref__",)
-
-        monkeypatch.setattr("fastsio.engine.server.Session", WeakSession)
+    def __init__(self, **options: Any) -> None:
         self.engine = Engine(**options)
         self.engine.core.remove_all_listeners("connection")
         self.engine.core.on("connection", self._on_connection)
@@ -152,30 +148,28 @@ def _parse_error(watched: Watched) -> None:
         _parse_error,
     ],
 )
-def test_nothing_holds_an_ended_session(
-    ending: Callable[[Watched], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    watched = Watched(monkeypatch, ping_interval=20)
+def test_nothing_holds_an_ended_session(ending: Callable[[Watched], None]) -> None:
+    watched = Watched(ping_interval=20)
     ending(watched)
     watched.engine.clock.settle()
     assert watched.engine.core.sessions == {}
     assert watched.alive == []
 
 
-def test_an_open_session_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_open_session_is_held() -> None:
     # So that the test above could fail.
-    watched = Watched(monkeypatch)
+    watched = Watched()
     polled(watched)
     watched.request(transport="websocket", upgrade=True)
     assert len(watched.alive) == 2
 
 
-async def test_nothing_holds_a_session_behind_async_hooks(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_nothing_holds_a_session_behind_async_hooks() -> None:
     async def allow(request: object) -> bool:
         await asyncio.sleep(0)
         return True
 
-    watched = Watched(monkeypatch, allow_request=allow)
+    watched = Watched(allow_request=allow)
     exchange = watched.request(transport="websocket", upgrade=True)
     for _ in range(5):
         await asyncio.sleep(0)

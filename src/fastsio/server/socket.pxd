@@ -1,0 +1,35 @@
+# The layout of the compiled classes; socket.py is the source of their methods.
+
+from fastsio._codec cimport EncodedPacket, Packet
+from fastsio._emitter cimport EventEmitter
+from fastsio.engine.session cimport Session
+
+
+cdef class Ack:
+    cdef:
+        object _id
+        Socket _socket
+
+
+cdef class Socket(EventEmitter):
+    cdef:
+        public object nsp
+        public object client
+        public str id
+        public object handshake
+        public bint connected
+        dict _acks
+        list _any
+        object _data
+        bint _ending
+        list _middlewares
+        readonly Session _session
+        # Applications hang things on sockets, as they do in Node.
+        dict __dict__
+        object __weakref__
+
+    cpdef _emit(self, tuple args, flags)
+    cpdef send_encoded(self, EncodedPacket packet, flags)
+    cpdef on_event(self, Packet packet)
+    cpdef _dispatch(self, list event, ack)
+    cpdef _acknowledge(self, args, ack_id)
