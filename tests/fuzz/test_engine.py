@@ -259,14 +259,12 @@ class EngineMachine(RuleBasedStateMachine):
 
     @invariant()
     def requests_without_a_session_are_answered(self) -> None:
-        held = set()
+        waiting = set()
         for session in self.engine.core.sessions.values():
-            polling = session.polling
-            if polling is not None:
-                held |= {polling.poll, polling._post}
-        exchanges = {request.exchange for request in held if request is not None}
+            if session.polling is not None and session.polling.poll is not None:
+                waiting.add(session.polling.poll.exchange)
         for exchange in self.engine.exchanges:
-            assert exchange.ended or exchange.reading or exchange in exchanges, "forgotten"
+            assert exchange.ended or exchange.reading or exchange in waiting, "forgotten"
 
     def teardown(self) -> None:
         """Everything ends by itself, and everything is answered."""

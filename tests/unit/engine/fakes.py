@@ -57,6 +57,11 @@ class Clock:
         """Timers that would still fire."""
         return sum(handle.callback is not None for _, _, handle in self._later)
 
+    def wake(self) -> None:
+        """Fire the earliest timer before its time."""
+        _, _, handle = heapq.heappop(self._later)
+        handle.run()
+
     def turn(self) -> None:
         """One turn of the loop at the same instant."""
         soon, self._soon = self._soon, []
