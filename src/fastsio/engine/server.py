@@ -302,8 +302,12 @@ class EngineCore(EventEmitter):
                 probe = Probe(session, not request.query.get("b64"))
                 websocket = self._accept(request, probe)
                 if websocket is not None:
-                    session.begin_probe(probe)
-                    probe.start(websocket)
+                    # A listener of "headers" may have closed the session.
+                    if session.upgradable:
+                        session.begin_probe(probe)
+                        probe.start(websocket)
+                    else:
+                        websocket.close()
             else:
                 self._turn_away(request)
         else:

@@ -347,8 +347,8 @@ class Session(EventEmitter):
 
     @property
     def upgradable(self) -> bool:
-        """Whether a WebSocket may be probed: not if one is already, or is in use."""
-        return self._probe is None and self._websocket is None
+        """Whether a WebSocket may be probed: not if one is already, or is in use, or all is over."""
+        return self._probe is None and self._websocket is None and self.ready_state != "closed"
 
     def begin_probe(self, probe: Probe) -> None:
         """Let ``probe`` try a WebSocket."""

@@ -400,6 +400,17 @@ def test_a_closing_session_may_finish_its_upgrade() -> None:
     assert engine.core.sessions == {} and len(engine.core.timers) == 0
 
 
+def test_a_listener_of_headers_ends_the_session_of_a_probe() -> None:
+    engine = Engine()
+    client = engine.open()
+    engine.core.on("headers", lambda headers, request: client.session.close(discard=True))
+    websocket = client.probe()
+    assert websocket.closed == (0, "") and not client.session.upgrading
+    assert len(engine.core.timers) == 0
+    websocket.hang_up()
+    assert engine.take() == [("close", "forced close")]
+
+
 def test_the_handler_of_upgrade_closes() -> None:
     engine = Engine()
     client, websocket = probing(engine)
