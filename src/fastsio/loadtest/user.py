@@ -129,9 +129,13 @@ class LoadSocket:
         """Call ``handler`` (a plain function) with each such event's arguments; also a decorator.
 
         When the server asks for an acknowledgement, what the first handler returns is it.
+
+        :raises TypeError: for an ``async def`` function: ``wait_for`` is what awaits.
         """
         if handler is None:
             return lambda function: self.on(event, function)
+        if inspect.iscoroutinefunction(handler):
+            raise TypeError("a handler is a plain function; await socket.wait_for(...) instead")
         self._handlers.setdefault(event, []).append(handler)
         return handler
 
