@@ -10,7 +10,6 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 CLIENT := .cache/client
 SOURCES := $(wildcard src/fastsio/*.pyx src/fastsio/*.pxd src/fastsio/*/*.pxd src/fastsio/*/*.py)
-JOBS := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 export PYTHON
 
 .DEFAULT_GOAL := help
@@ -38,7 +37,7 @@ $(VENV)/.installed: pyproject.toml setup.py
 $(VENV)/.built: $(SOURCES)
 	@scripts/need compiler
 	@echo "-- compiling what changed"
-	@$(BIN)/python setup.py --quiet build_ext --inplace --parallel $(JOBS)
+	@$(BIN)/python setup.py --quiet build_ext --inplace
 	@touch $@
 
 dev: build $(VENV)/.dev
@@ -51,8 +50,7 @@ $(VENV)/.dev: pyproject.toml
 debug: dev ## debug build (bounds checks, C asserts) in .cache/debug, and the unit tests on it
 	@echo "-- debug build"
 	@rm -rf .cache/debug
-	@FASTSIO_DEBUG=1 $(BIN)/python setup.py --quiet build --build-lib .cache/debug --build-temp build/debug \
-		--parallel $(JOBS)
+	@FASTSIO_DEBUG=1 $(BIN)/python setup.py --quiet build --build-lib .cache/debug --build-temp build/debug
 	@PYTHONPATH=.cache/debug $(BIN)/python -c 'import fastsio._codec as m; assert "/.cache/debug/" in m.__file__, m'
 	PYTHONPATH=.cache/debug $(BIN)/python -X dev -m pytest tests/unit $(PYTEST_ARGS)
 
@@ -108,7 +106,8 @@ screenshot: dev $(CLIENT)/socket.io.min.js ## docs/images/demo.png, from the dem
 	$(BIN)/python docs/images/screenshot.py
 
 clean: ## remove what building and testing left; keeps .venv and .cache
-	rm -rf build dist src/*.egg-info src/fastsio/*.so src/fastsio/*.c src/fastsio/*.html .cache/debug
+	rm -rf build dist src/*.egg-info .cache/debug
+	find src -name '*.so' -delete -o -name '*.c' -delete
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .cache/junit.xml
 	rm -f $(VENV)/.built $(VENV)/.installed
 	find src tests bench examples docs -name __pycache__ -type d -prune -exec rm -rf {} +

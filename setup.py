@@ -11,6 +11,7 @@ from setuptools import Extension, setup
 
 DEBUG = os.environ.get("FASTSIO_DEBUG") == "1"
 ANNOTATE = os.environ.get("FASTSIO_ANNOTATE") == "1"
+JOBS = os.cpu_count() or 1
 
 # The wire ring, and the Python modules that a message passes through above it: those are plain Python to
 # read and to check, compiled with the layouts that the .pxd files beside them declare.
@@ -57,6 +58,7 @@ setup(
         build_dir=f"build/cython-{'debug' if DEBUG else 'release'}",
         annotate=ANNOTATE,
         compiler_directives=directives,
-        nthreads=os.cpu_count() or 1,
-    )
+        nthreads=JOBS,
+    ),
+    options={"build_ext": {"parallel": JOBS}},
 )
