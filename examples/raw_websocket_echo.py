@@ -12,9 +12,10 @@ import os
 from fastsio.engine.request import Request, Response
 from fastsio.net.listener import Listener
 from fastsio.net.run import run
+from fastsio.options import DeflateOptions
 
 PORT = int(os.environ.get("PORT", "9001"))
-DEFLATE = {"threshold": 0} if os.environ.get("DEFLATE") == "1" else None
+DEFLATE = DeflateOptions(threshold=0) if os.environ.get("DEFLATE") == "1" else None
 MAX_MESSAGE = 32 * 1024 * 1024
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from os import PathLike
@@ -12,11 +13,65 @@ from typing import Any, TypeVar
 
 from fastsio.exceptions import OptionError
 
-__all__ = ["CorsOption", "EngineOptions", "ListenerOptions", "ServerOptions", "split_options"]
+__all__ = [
+    "CorsOption",
+    "DeflateOptions",
+    "EngineOptions",
+    "ListenerOptions",
+    "ServerOptions",
+    "split_options",
+]
 
 CorsOption = str | Sequence[str] | re.Pattern[str] | Callable[[str], bool] | Mapping[str, Any] | bool | None
 
 _T = TypeVar("_T")
+
+
+@dataclass(kw_only=True, frozen=True)
+class DeflateOptions:
+    """The option ``per_message_deflate``. Less context and smaller windows cost ratio and save memory."""
+
+    #: Messages of fewer bytes are sent as they are.
+    threshold: int = 1024
+    #: Whether each message of the server is compressed without reference to those before.
+    server_no_context_takeover: bool = False
+    #: Whether the client is told to do the same.
+    client_no_context_takeover: bool = False
+    #: Largest window of the server, as a power of two from 9 to 15; None: what the client allows.
+    server_max_window_bits: int | None = None
+    #: Largest window of the client; clients that cannot limit theirs then get no compression.
+    client_max_window_bits: int | None = None
+    #: zlib's compression level, 0 to 9; -1: zlib's default.
+    level: int = -1
+    #: zlib's memory level, 1 to 9.
+    mem_level: int = 8
+
+    def __post_init__(self) -> None:
+        self._require("threshold", 0, sys.maxsize)
+        self._require("level", -1, 9)
+        self._require("mem_level", 1, 9)
+        for name in ("server_max_window_bits", "client_max_window_bits"):
+            if getattr(self, name) is not None:
+                self._require(name, 9, 15)
+
+    @classmethod
+    def read(cls, option: bool | Mapping[str, Any]) -> DeflateOptions | None:
+        """The option as the user gave it; None if compression is off.
+
+        :raises OptionError: for names that do not exist and values that cannot be.
+        """
+        if option is False:
+            return None
+        options: DeflateOptions
+        (options,) = split_options({} if option is True else option, cls)
+        return options
+
+    def _require(self, name: str, low: int, high: int) -> None:
+        value = getattr(self, name)
+        if not isinstance(value, int) or not low <= value <= high:
+            raise OptionError(
+                f"per_message_deflate: {name} takes a number from {low} to {high}, not {value!r}"
+            )
 
 
 @dataclass(kw_only=True)

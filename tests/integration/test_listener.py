@@ -42,6 +42,7 @@ from fastsio.net.http import HttpExchange, HttpProtocol
 from fastsio.net.listener import Listener
 from fastsio.net.static import StaticFiles
 from fastsio.net.websocket import WebSocketConnection
+from fastsio.options import DeflateOptions
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 HANDSHAKE = (
@@ -557,7 +558,7 @@ MESSAGES = ["", "hello", "é☃😀" * 50, "x" * 126, "y" * 70_000, b"", b"\x00\
 @pytest.mark.parametrize("deflate", [False, True], ids=["plain", "deflate"])
 @on_both_loops
 async def test_echo(deflate: bool) -> None:
-    app = EchoApp(per_message_deflate={"threshold": 16} if deflate else None)
+    app = EchoApp(per_message_deflate=DeflateOptions(threshold=16) if deflate else None)
     async with serve(app) as listener:
         client = await Client.open(listener, deflate)
         for message in MESSAGES:
@@ -582,7 +583,7 @@ async def test_echo(deflate: bool) -> None:
 @pytest.mark.parametrize("deflate", [False, True], ids=["plain", "deflate"])
 @on_both_loops
 async def test_a_message_above_the_limit_is_refused_with_1009(deflate: bool) -> None:
-    app = EchoApp(max_message_size=1000, per_message_deflate={"threshold": 0} if deflate else None)
+    app = EchoApp(max_message_size=1000, per_message_deflate=DeflateOptions(threshold=0) if deflate else None)
     async with serve(app) as listener:
         for size, fits in ((1000, True), (1001, False), (3_000_000, False)):
             client = await Client.open(listener, deflate)
@@ -604,7 +605,7 @@ async def test_a_compression_bomb_is_cheap() -> None:
     deflater = zlib.compressobj(9, zlib.DEFLATED, -15)
     bomb = deflater.compress(b"\0" * 100_000_000) + deflater.flush(zlib.Z_SYNC_FLUSH)[:-4]
     assert len(bomb) < 1_000_000
-    async with serve(EchoApp(per_message_deflate={})) as listener:
+    async with serve(EchoApp(per_message_deflate=DeflateOptions())) as listener:
         reader, writer = await connect(listener)
         extension = b"Host: a\r\nSec-WebSocket-Extensions: permessage-deflate\r\n"
         writer.write(HANDSHAKE.replace(b"Host: a\r\n", extension))
@@ -623,7 +624,7 @@ async def test_a_compression_bomb_is_cheap() -> None:
 async def test_invalid_text_inside_compression_is_1007() -> None:
     deflater = zlib.compressobj(9, zlib.DEFLATED, -15)
     packed = deflater.compress(b"\xff\xfe") + deflater.flush(zlib.Z_SYNC_FLUSH)[:-4]
-    async with serve(EchoApp(per_message_deflate={})) as listener:
+    async with serve(EchoApp(per_message_deflate=DeflateOptions())) as listener:
         for payload in (packed, b"\xff\xff\xff garbage"):
             reader, writer = await connect(listener)
             extension = b"Host: a\r\nSec-WebSocket-Extensions: permessage-deflate\r\n"
@@ -837,7 +838,7 @@ async def test_ranges(site: Path) -> None:
 @on_both_loops
 async def test_noise_never_breaks_the_listener(seed: int) -> None:
     rng = random.Random(seed)
-    app = EchoApp(per_message_deflate={})
+    app = EchoApp(per_message_deflate=DeflateOptions())
     deflating = HANDSHAKE.replace(
         b"Host: a\r\n", b"Host: a\r\nSec-WebSocket-Extensions: permessage-deflate\r\n"
     )

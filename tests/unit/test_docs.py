@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fastsio.net.deflate import DeflateOptions
-from fastsio.options import EngineOptions, ListenerOptions, ServerOptions
+from fastsio.options import DeflateOptions, EngineOptions, ListenerOptions, ServerOptions
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])

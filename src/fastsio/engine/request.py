@@ -6,9 +6,11 @@ through the request's exchange, or turns it into a :class:`WebSocket`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol
 from urllib.parse import unquote_plus
+
+from fastsio.options import DeflateOptions
 
 __all__ = ["App", "Exchange", "Headers", "Request", "Response", "WebSocket", "WebSocketReceiver"]
 
@@ -95,7 +97,7 @@ class Exchange(Protocol):
         headers: Headers,
         max_message_size: int,
         max_buffered_bytes: int,
-        per_message_deflate: Mapping[str, Any] | None,
+        per_message_deflate: DeflateOptions | None,
     ) -> WebSocket | None:
         """Complete the opening handshake of RFC 6455 §4.2. A malformed handshake is answered (400, or 426 for
         another version) and gives None."""

@@ -9,10 +9,9 @@ import logging
 from collections.abc import Callable, Coroutine
 from functools import cached_property, partial
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
-from typing_extensions import Self
 
 from fastsio._emitter import EventEmitter
 from fastsio.engine import errors, tasks
@@ -28,7 +27,10 @@ from fastsio.engine.session import Session
 from fastsio.engine.timers import Clock, TimerWheel
 from fastsio.engine.upgrade import Probe, Unwanted
 from fastsio.exceptions import ConnectionRefused, OptionError
-from fastsio.options import EngineOptions
+from fastsio.options import DeflateOptions, EngineOptions
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["EngineCore"]
 
@@ -51,11 +53,7 @@ class EngineCore(EventEmitter):
         self._cors = CorsPolicy(options.cors)
         cookie = options.cookie
         self._cookie = None if cookie is None or cookie is False else CookieTemplate(cookie)
-        self._deflate: dict[str, Any] | None = None
-        if options.per_message_deflate is True:
-            self._deflate = {}
-        elif options.per_message_deflate:
-            self._deflate = dict(options.per_message_deflate)
+        self._deflate = DeflateOptions.read(options.per_message_deflate)
         try:
             self._proxies = [ipaddress.ip_network(entry, strict=False) for entry in options.trusted_proxies]
         except ValueError as error:

@@ -10,11 +10,12 @@ import ssl as ssl_module
 from collections.abc import Callable, Coroutine, Mapping
 from os import PathLike, fspath
 from socket import socket
-from typing import Any, Protocol
-
-from typing_extensions import Self
+from typing import TYPE_CHECKING, Any, Protocol
 
 from fastsio.engine.request import App, Request
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["ListenerLike", "Network", "Serving", "set_network"]
 

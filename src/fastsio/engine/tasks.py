@@ -12,6 +12,7 @@ import contextvars
 import logging
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Generator
+from functools import partial
 from typing import Any
 
 from fastsio import _emitter
@@ -132,32 +133,42 @@ def start(
         coroutine.close()
         raise
     task = _eager(coroutine, loop)
+    try:
+        if task.done():
+            _finish(on_result, on_error, task)
+        else:
+            _running.add(task)
+            task.add_done_callback(partial(_finish, on_result, on_error))
+        return task
+    finally:
+        # An exception of the first step keeps this frame, and is itself kept by the task.
+        del task
 
-    def finished(task: asyncio.Task[Any]) -> None:
-        _running.discard(task)
-        if task.cancelled():
+
+def _finish(
+    on_result: Callable[[Any], None] | None,
+    on_error: Callable[[BaseException], None] | None,
+    task: asyncio.Task[Any],
+) -> None:
+    _running.discard(task)
+    if task.cancelled():
+        return
+    error = task.exception()
+    if error is None:
+        if on_result is None:
             return
-        error = task.exception()
-        if error is not None:
-            report(error)
-        elif on_result is not None:
-            try:
-                on_result(task.result())
-            except Exception as failure:
-                report(failure)
-
-    def report(error: BaseException) -> None:
+        try:
+            on_result(task.result())
+            return
+        except Exception as failure:
+            error = failure
+    try:
         if on_error is not None:
             on_error(error)
         else:
             logger.error("%r failed", task, exc_info=error)
-
-    if task.done():
-        finished(task)
-    else:
-        _running.add(task)
-        task.add_done_callback(finished)
-    return task
+    finally:
+        del error  # which may keep this frame
 
 
 def _start_listener(

@@ -10,20 +10,18 @@ from __future__ import annotations
 import re
 import sys
 import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from wsproto.extensions import PerMessageDeflate
 
-from fastsio.exceptions import OptionError, PacketError, PayloadTooLarge
-from fastsio.options import split_options
+from fastsio.exceptions import PacketError, PayloadTooLarge
+from fastsio.options import DeflateOptions
 
 if TYPE_CHECKING:
     # Names of the typeshed only; the classes have none at run time.
     from zlib import _Compress, _Decompress
 
-__all__ = ["Deflate", "DeflateOptions", "InflateError", "InflateTooLarge", "negotiate"]
+__all__ = ["Deflate", "InflateError", "InflateTooLarge", "negotiate"]
 
 # What a sender strips from the end of each message (RFC 7692 §7.2.1): an empty stored block, less its header.
 _TAIL: Final = b"\x00\x00\xff\xff"
@@ -45,41 +43,6 @@ class InflateTooLarge(PayloadTooLarge):
     def __init__(self, limit: int) -> None:
         # The full size is not known: inflating stops with the first byte that is too much.
         super().__init__(limit + 1, limit, "max_http_buffer_size")
-
-
-@dataclass(kw_only=True, frozen=True)
-class DeflateOptions:
-    """The option ``per_message_deflate``. Less context and smaller windows cost ratio and save memory."""
-
-    #: Messages of fewer bytes are sent as they are.
-    threshold: int = 1024
-    #: Whether each message of the server is compressed without reference to those before.
-    server_no_context_takeover: bool = False
-    #: Whether the client is told to do the same.
-    client_no_context_takeover: bool = False
-    #: Largest window of the server, as a power of two from 9 to 15; None: what the client allows.
-    server_max_window_bits: int | None = None
-    #: Largest window of the client; clients that cannot limit theirs then get no compression.
-    client_max_window_bits: int | None = None
-    #: zlib's compression level, 0 to 9; -1: zlib's default.
-    level: int = -1
-    #: zlib's memory level, 1 to 9.
-    mem_level: int = 8
-
-    def __post_init__(self) -> None:
-        self._require("threshold", 0, sys.maxsize)
-        self._require("level", -1, 9)
-        self._require("mem_level", 1, 9)
-        for name in ("server_max_window_bits", "client_max_window_bits"):
-            if getattr(self, name) is not None:
-                self._require(name, 9, 15)
-
-    def _require(self, name: str, low: int, high: int) -> None:
-        value = getattr(self, name)
-        if not isinstance(value, int) or not low <= value <= high:
-            raise OptionError(
-                f"per_message_deflate: {name} takes a number from {low} to {high}, not {value!r}"
-            )
 
 
 class Deflate:
@@ -164,17 +127,14 @@ class Deflate:
 
 
 def negotiate(
-    offer_header: str, options: Mapping[str, Any] | DeflateOptions, max_size: int = 1_000_000
+    offer_header: str, options: DeflateOptions, max_size: int = 1_000_000
 ) -> tuple[str, Deflate] | None:
     """Answer a client's ``Sec-WebSocket-Extensions``, several of which are joined by commas.
 
     :param max_size: most bytes a message may inflate to.
     :returns: the value of the response header and the connection's streams, for the first offer that can be
         accepted (RFC 7692 §7.1); None if there is none, or the header is malformed.
-    :raises OptionError: for options that do not exist or cannot be.
     """
-    if not isinstance(options, DeflateOptions):
-        options = _read_options(options)
     for name, parameters in _parse_offers(offer_header):
         if name != PerMessageDeflate.name:
             continue
@@ -193,12 +153,6 @@ def negotiate(
             )
             return "; ".join(filter(None, [name, answer])), deflate
     return None
-
-
-def _read_options(given: Mapping[str, Any]) -> DeflateOptions:
-    options: DeflateOptions
-    (options,) = split_options(given, DeflateOptions)
-    return options
 
 
 def _parse_offers(header: str) -> list[tuple[str, list[tuple[str, str | None]]]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from http import HTTPStatus
 from typing import Any, Final, cast
@@ -16,6 +16,7 @@ from fastsio.engine.request import Headers, Request, Response, WebSocket, WebSoc
 from fastsio.net.deflate import Deflate
 from fastsio.net.hub import Hub
 from fastsio.net.websocket import BadHandshake, WebSocketConnection, check_handshake
+from fastsio.options import DeflateOptions
 
 __all__ = ["HttpExchange", "HttpProtocol"]
 
@@ -121,7 +122,7 @@ class HttpExchange:
         headers: Headers,
         max_message_size: int,
         max_buffered_bytes: int,
-        per_message_deflate: Mapping[str, Any] | None,
+        per_message_deflate: DeflateOptions | None,
     ) -> WebSocket | None:
         """Complete the opening handshake, or answer it with 400 or 426 and give None."""
         protocol = self._protocol

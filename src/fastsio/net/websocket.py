@@ -7,7 +7,7 @@ import binascii
 import logging
 import sys
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from wsproto.utilities import generate_accept_token, split_comma_header
 
@@ -28,6 +28,7 @@ from fastsio.engine.request import WebSocketReceiver
 from fastsio.engine.timers import Deadline
 from fastsio.net.deflate import Deflate, InflateError, InflateTooLarge, negotiate
 from fastsio.net.hub import Hub
+from fastsio.options import DeflateOptions
 
 __all__ = ["BadHandshake", "Handshake", "WebSocketConnection", "check_handshake"]
 
@@ -63,7 +64,7 @@ def check_handshake(
     method: str,
     headers: Mapping[str, str],
     max_message_size: int,
-    per_message_deflate: Mapping[str, Any] | None,
+    per_message_deflate: DeflateOptions | None,
 ) -> Handshake:
     """Validate a client's opening handshake (RFC 6455 §4.2.1) and start the answer (§4.2.2).
 

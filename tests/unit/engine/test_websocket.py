@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from fastsio._codec import encode_event
+from fastsio.exceptions import OptionError
+from fastsio.options import DeflateOptions
 from tests.unit.engine.fakes import Engine
 
 
@@ -104,10 +106,19 @@ def test_encoded_packets(protocol: int, compressed: bool) -> None:
 
 
 def test_compression_options_reach_the_listener() -> None:
-    for option, expected in ((False, None), (True, {}), ({"threshold": 10}, {"threshold": 10}), ({}, None)):
+    defaults = DeflateOptions()
+    cases: list[tuple[Any, DeflateOptions | None]] = [
+        (False, None),
+        (True, defaults),
+        ({}, defaults),
+        ({"threshold": 10}, DeflateOptions(threshold=10)),
+    ]
+    for option, expected in cases:
         engine = Engine(per_message_deflate=option)
         exchange = engine.request("GET", {"EIO": "4", "transport": "websocket"}, upgrade=True)
         assert exchange.websocket_options["per_message_deflate"] == expected
+    with pytest.raises(OptionError, match="threshold"):
+        Engine(per_message_deflate={"thresold": 10})
 
 
 @pytest.mark.parametrize("protocol", [3, 4])
