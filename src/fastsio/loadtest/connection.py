@@ -88,6 +88,11 @@ class Target:
             else None
         )
         self.disconnect_packet = encode_packet(Packet(PacketType.DISCONNECT, self.namespace), 5)
+        # As WebSocket frames, made once: they are the same for every connection.
+        self.connect_frames = b"" if self.connect_packet is None else self.wire.frames(self.connect_packet)
+        self.goodbye_frames = self.wire.frames(self.disconnect_packet) + build_frame(
+            OP_CLOSE, b"\x03\xe8", mask=os.urandom(4)
+        )
         self.ssl: ssl.SSLContext | None = None
         if options.secure:
             self.ssl = ssl.create_default_context()
@@ -101,6 +106,10 @@ class Target:
         self.common_headers = "".join(
             [f"Host: {options.authority}\r\n", *[f"{name}: {value}\r\n" for name, value in options.headers]]
         )
+        self.upgrade_head = (
+            f"GET {self.resource} HTTP/1.1\r\n{self.common_headers}"
+            "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: "
+        ).encode()
 
     async def open(self, protocol: asyncio.Protocol) -> None:
         """Open one TCP (and TLS) connection. Raises OSError."""
@@ -397,6 +406,10 @@ class WebSocketLink(Link, asyncio.Protocol):
             kind = errors.CLOSED_BY_SERVER if self._opened else errors.CLOSED_EARLY
             self.fail(kind, f"WebSocket close code {code}")
 
+    def _join(self) -> None:
+        if self.target.connect_frames:
+            self._write(self.target.connect_frames)
+
     def send(self, packet: EncodedPacket) -> None:
         self._write(self.wire.frames(packet))
 
@@ -411,8 +424,7 @@ class WebSocketLink(Link, asyncio.Protocol):
             self._finish(None, "")
 
     def _leave(self) -> None:
-        goodbye = self.wire.frames(self.target.disconnect_packet)
-        self._write(goodbye + build_frame(OP_CLOSE, b"\x03\xe8", mask=os.urandom(4)))
+        self._write(self.target.goodbye_frames)
 
     def _drop(self) -> None:
         transport, self._transport = self._transport, None
@@ -462,20 +474,14 @@ class _Upgrade(_HttpProtocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
+        # uvloop's transports are not asyncio.Transport.
         self._transport = transport  # type: ignore[assignment]
         # From now on the link drops it, whatever happens.
         self._link._transport = self._transport
         key = base64.b64encode(os.urandom(16))
         self._accept = base64.b64encode(hashlib.sha1(key + _GUID).digest())
-        target = self._link.target
-        head = (
-            f"GET {target.resource} HTTP/1.1\r\n{target.common_headers}"
-            "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-            f"Sec-WebSocket-Key: {key.decode()}\r\n\r\n"
-        )
         assert self._transport is not None
-        self._transport.write(head.encode())
+        self._transport.write(self._link.target.upgrade_head + key + b"\r\n\r\n")
 
     def data_received(self, data: bytes) -> None:
         if self._done:

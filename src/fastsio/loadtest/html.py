@@ -11,6 +11,7 @@ from typing import Any
 
 from fastsio.loadtest.errors import describe
 from fastsio.loadtest.histogram import Histogram
+from fastsio.loadtest.options import LoadOptions
 from fastsio.loadtest.report import PERCENTILES, Report, duration_text
 from fastsio.loadtest.svg import Axis, Series, chart
 
@@ -53,7 +54,7 @@ def to_html(report: Report) -> str:
         _section("Clients back after the cut", _back(report)),
         _section("Errors", _errors(report)),
         _section("Server", _pairs(_server(report))),
-        _section("Options", _pairs((name, _plain(value)) for name, value in options.to_json().items())),
+        _section("Options", _pairs(_options(report))),
     ]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -98,6 +99,17 @@ def _section(title: str, *content: str) -> str:
 def _pairs(pairs: Iterable[tuple[str, str]]) -> str:
     rows = "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in pairs)
     return f"<table>{rows}</table>" if rows else ""
+
+
+def _options(report: Report) -> list[tuple[str, str]]:
+    """Those that are not the default."""
+    values = report.options.to_json()
+    usual = LoadOptions(report.options.url).to_json()
+    return [
+        (name.replace("_", " "), _plain(value))
+        for name, value in values.items()
+        if name == "url" or value != usual[name]
+    ]
 
 
 def _plain(value: Any) -> str:
@@ -154,7 +166,7 @@ def _distribution(report: Report) -> str:
     widths = [edges[place][1] - edges[place][0] for place in sorted(bars)]
     return chart(
         "Latency distribution",
-        Axis("latency", duration_text, log=True),
+        Axis("latency", _tick, log=True),
         Axis("share of messages, %"),
         [Series("share", points, widths)],
     )
@@ -178,9 +190,16 @@ def _spectrum(report: Report) -> str:
     return chart(
         "Latency by percentile",
         Axis("percentile", _percentile_text, log=True, ticks=[2, 10, 100, 1000, 10_000, 100_000, 1e6, 1e7]),
-        Axis("latency", duration_text, log=True),
+        Axis("latency", _tick, log=True),
         [Series("latency", points)],
     )
+
+
+def _tick(seconds: float) -> str:
+    """A round duration, short."""
+    if seconds >= 0.9995:
+        return f"{seconds:.3g} s"
+    return f"{seconds * 1e3:.3g} ms" if seconds >= 0.9995e-3 else f"{seconds * 1e6:.3g} µs"
 
 
 def _percentile_text(one_in: float) -> str:
@@ -196,7 +215,7 @@ def _over_time(report: Report) -> str:
     return chart(
         "Latency percentiles over time",
         Axis("seconds"),
-        Axis("latency", duration_text, log=True),
+        Axis("latency", _tick, log=True),
         series,
     )
 

@@ -84,8 +84,10 @@ class Report:
     def add_slice(self, process: int, line: dict[str, Any]) -> None:
         """Add what a load process told."""
         self.overall.add(line)
-        if line["phase"] == "drain" and "latencies" in line:
-            self.measured.latencies.merge(Histogram.from_json(line["latencies"]))
+        if line["phase"] == "drain":
+            for name in ("latencies", "back"):
+                if name in line:
+                    getattr(self.measured, name).merge(Histogram.from_json(line[name]))
         if line["phase"] != "measure":
             return
         self.measured.add(line)

@@ -65,9 +65,9 @@ class _Scale:
         """Round values that lie on the axis."""
         if self.axis.ticks:
             return [value for value in self.axis.ticks if self.low <= value <= self.high]
-        if self.axis.log:
+        if self.axis.log and self.high / self.low >= 10:
             decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
-            for steps in ((1,), (1, 3), (1, 2, 5), range(1, 10)):
+            for steps in ((1,), (1, 3), (1, 2, 5)):
                 found = [
                     step * 10.0**decade
                     for decade in decades
