@@ -13,7 +13,7 @@ from fastsio._frames import OP_BINARY, OP_TEXT, FrameParser
 from fastsio.engine.request import Headers, Request, Response, WebSocketReceiver
 from fastsio.engine.server import EngineCore
 from fastsio.engine.session import Session
-from fastsio.options import EngineOptions
+from fastsio.options import DeflateOptions, EngineOptions
 
 
 class Handle:
@@ -206,7 +206,7 @@ class FakeExchange:
         headers: Headers,
         max_message_size: int,
         max_buffered_bytes: int,
-        per_message_deflate: Mapping[str, Any] | None,
+        per_message_deflate: DeflateOptions | None,
     ) -> FakeWebSocket | None:
         if self.ended:
             return None
