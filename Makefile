@@ -74,8 +74,8 @@ test: ## everything: installs what the tests need, lints, runs all tests
 	@$(MAKE) -s --no-print-directory dev $(CLIENT)/socket.io.min.js
 	@$(MAKE) -s --no-print-directory lint
 	@mkdir -p .cache
-	$(BIN)/python -m pytest --junitxml=.cache/junit.xml $(PYTEST_ARGS)
-	@$(BIN)/python scripts/test_summary.py .cache/junit.xml
+	@status=0; $(BIN)/python -m pytest --junitxml=.cache/junit.xml $(PYTEST_ARGS) || status=$$?; \
+		$(BIN)/python scripts/test_summary.py .cache/junit.xml && exit $$status
 
 test-unit: dev ## the tests that need neither network nor Node nor a browser
 	$(BIN)/python -m pytest tests/unit $(PYTEST_ARGS)
