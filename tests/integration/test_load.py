@@ -6,8 +6,11 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
+import ssl
+import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ElementTree
@@ -20,6 +23,7 @@ import pytest
 from tests.support.fake import OPEN, Behaviour, Peer, fake_server
 
 import fastsio
+from fastsio.loadtest.server import make_server
 
 ROOT = Path(fastsio.__file__).resolve().parents[1]
 ENVIRONMENT = {
@@ -335,6 +339,97 @@ async def test_files_that_are_no_scenario(server: Running, tmp_path: Path, text:
     assert result.stdout == ""
     assert sentence in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+# ---- what a server may ask for, and how it may answer
+
+
+async def test_what_a_client_sends_when_it_connects() -> None:
+    seen: list[str] = []
+
+    async def looks(peer: Peer) -> None:
+        await peer.upgrade()
+        seen.append(peer.request.decode())
+        peer.text("0" + OPEN)
+        seen.append(await peer.receive())
+        peer.text('40/chat,{"sid":"def"}')
+        while True:
+            peer.text(await peer.receive())
+
+    async with fake_server(looks) as port:
+        result = await fastsio_command(
+            *("load", f"http://127.0.0.1:{port}/io/?token=1", *QUICK, "-c", "1", "--json", "-"),
+            *("-n", "/chat", "--auth", '{"a":[1]}', "-H", "Cookie: x=y"),
+        )
+    assert result.kinds == {}
+    assert result.report["messages"]["received"] > 0
+    assert seen[0].startswith("GET /io/?token=1&EIO=4&transport=websocket HTTP/1.1\r\n")
+    assert f"\r\nHost: 127.0.0.1:{port}\r\n" in seen[0]
+    assert "\r\nCookie: x=y\r\n" in seen[0]
+    assert seen[1] == '40/chat,{"a":[1]}'
+
+
+async def test_a_namespace_that_the_server_does_not_have(server: Running) -> None:
+    result = await load(server.port, "-c", "3", "-n", "/none")
+    assert result.status == 1
+    assert result.kinds == {"namespace_refused": 3}
+
+
+async def test_replies_in_other_words() -> None:
+    """Spaces in the JSON, an offset behind it, and events nobody asked for: right all the same."""
+
+    async def rewrites(peer: Peer) -> None:
+        await peer.join()
+        while True:
+            event, value = json.loads((await peer.receive())[2:])
+            peer.text('42["news",1]')
+            peer.text("42" + json.dumps([event, value, "offset"], indent=1))
+
+    async with fake_server(rewrites) as port:
+        report = (await load(port, "-c", "2", "--depth", "3")).report
+    assert report["errors"]["kinds"] == {}
+    assert report["messages"]["received"] > 10
+    assert report["messages"]["unasked"] > 10
+
+
+async def test_localhost_of_several_addresses(server: Running) -> None:
+    result = await fastsio_command("load", f"localhost:{server.port}", *QUICK, "--json", "-")
+    assert result.kinds == {}
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A self-signed certificate and its key in one file."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl")
+    folder = tmp_path_factory.mktemp("tls")
+    subprocess.run(
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 "
+        "-subj /CN=localhost -keyout key.pem -out cert.pem && cat key.pem cert.pem > both.pem",
+        shell=True,
+        check=True,
+        capture_output=True,
+        cwd=folder,
+    )
+    return folder / "both.pem"
+
+
+@pytest.mark.parametrize("transport", ["websocket", "polling"])
+async def test_tls(certificate: Path, transport: str) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    server = make_server()
+    port = free_port()
+    await server.listen(port, "127.0.0.1", ssl=context)
+    arguments = ("load", f"https://127.0.0.1:{port}", *QUICK, "-c", "3", "--transport", transport)
+    try:
+        refused = await fastsio_command(*arguments, "--json", "-")
+        accepted = await fastsio_command(*arguments, "--json", "-", "--insecure")
+    finally:
+        await server.close(grace=0.2)
+    assert refused.kinds == {"tls": 3}
+    assert accepted.kinds == {}
+    assert accepted.report["messages"]["received"] > 3
 
 
 # ---- reports and exit statuses

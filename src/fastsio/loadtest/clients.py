@@ -413,7 +413,8 @@ class Group:
         self.name = name
         self.event = event
         self.sends = sends
-        self.members: set[GroupClient] = set()
+        #: In the order in which they joined: the first is the sender, and stays it.
+        self.members: dict[GroupClient, None] = {}
         self.log: list[Delivery | None] = [None] * (self.MASK + 1)
         self.next = 0
         self.under_way: dict[int, Delivery] = {}
@@ -429,13 +430,13 @@ class Group:
 
     def join(self, client: GroupClient) -> None:
         """A client gets the group's messages from now on."""
-        self.members.add(client)
+        self.members[client] = None
         if self.worker.sending:
             self.go(clock())
 
     def leave(self, client: GroupClient) -> None:
         """A client is gone; nobody waits for what it has not got."""
-        self.members.discard(client)
+        self.members.pop(client, None)
         for number, delivery in list(self.under_way.items()):
             if number >= max(client.due or 0, client.counted_from):
                 self.arrived(delivery)

@@ -214,14 +214,14 @@ class Report:
                 "more --processes"
             )
         if self.options.rate is not None and self.elapsed and self.throughput < self.options.rate * 0.9:
-            if not self.groups:
+            if not self.fans_out:
                 said.append(f"the rate of {self.options.rate:g} per second was not reached")
         if self.options.server_pids and "end" not in self.samples:
             said.append("the server process ended during the run")
         return said
 
     @property
-    def groups(self) -> bool:
+    def fans_out(self) -> bool:
         """Whether one message sent becomes many deliveries."""
         return self.options.scenario in ("broadcast", "rooms")
 
