@@ -294,6 +294,24 @@ class TestNamespaces:
         assert (await client.join("/admin", {"token": "secret"})).startswith('0/admin,{"sid":"')
         assert order == ["plain", "plain", "async", "next", "connection"]
 
+    async def test_a_client_that_leaves_ends_the_wait_for_its_middlewares(self, make_server: Make) -> None:
+        ended: list[str] = []
+
+        def setup(io: Server) -> None:
+            @io.of("/slow").use
+            async def never(socket: Socket) -> None:
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    ended.append(socket.nsp.name)
+
+        io = await make_server(setup)
+        client = await SocketIOClient.connect(io.port)
+        client.send("0/slow,")
+        client.websocket.close()
+        await until(lambda: ended)
+        assert ended == ["/slow"]
+
     @pytest.mark.parametrize(
         ("protocol", "answer"),
         [(5, '4/none,{"message":"Invalid namespace"}'), (4, '4/none,"Invalid namespace"')],

@@ -10,7 +10,7 @@ from typing import Any
 from fastsio._emitter import positional_limit
 from fastsio.exceptions import ConnectionRefused
 
-__all__ = ["Middleware", "run_middlewares"]
+__all__ = ["Middleware", "Next", "run_middlewares"]
 
 
 class Middleware:
@@ -31,14 +31,14 @@ class Middleware:
             if inspect.isawaitable(result):
                 await result
             return
-        answer = _Next()
+        answer = Next()
         result = self.fn(subject, answer)
         if inspect.isawaitable(result):
             await result
         await answer.wait()
 
 
-class _Next:
+class Next:
     """Node's ``next``: called without an argument to go on, with an exception (or any value) to refuse."""
 
     __slots__ = ("_answer", "_answered", "_waiter")
@@ -57,6 +57,7 @@ class _Next:
             self._waiter.set_result(None)
 
     async def wait(self) -> None:
+        """Wait for the call; raises what it refuses with."""
         if not self._answered:
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter

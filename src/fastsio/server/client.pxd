@@ -13,6 +13,7 @@ cdef class Client:
         public dict sockets
         public object deadline
         public object tick
+        set _admissions
         Decoder _decoder
         list _waiting
         object __weakref__

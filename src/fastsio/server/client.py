@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
 from fastsio._codec import Decoder, Packet, PacketType, encode_packet
 from fastsio.engine import tasks
+from fastsio.engine.middleware import run_middlewares
 from fastsio.engine.request import Request, parse_query
 from fastsio.engine.session import Session
 from fastsio.exceptions import ConnectionRefused, FastSIOError, NamespaceNotFound, PacketError
 from fastsio.server.handshake import Handshake
-from fastsio.server.middleware import run_middlewares
 from fastsio.server.socket import Socket
 from fastsio.types import DisconnectReason
 
@@ -52,6 +53,8 @@ class Client:
         )
         # CONNECTs of a v2 client that came before its "/" was accepted (connectBuffer in 2.x).
         self._waiting: list[str] | None = [] if self.protocol == 4 else None
+        # CONNECTs that middlewares think about; made when first needed.
+        self._admissions: set[asyncio.Task[Any]] | None = None
         session.attach_sinks(self._on_frame, self._on_message, self._on_close)
         server.engine.timers.arm(self, options.connect_timeout)
         if self.protocol == 4:
@@ -159,10 +162,15 @@ class Client:
         if namespace is not None and not namespace.middlewares:
             self._accept(namespace, handshake)
         else:
-            tasks.start(
+            task = tasks.start(
                 self._admit(name, namespace, handshake),
                 on_error=lambda error: self._refuse(name, error),
             )
+            if not task.done():
+                if self._admissions is None:
+                    self._admissions = set()
+                self._admissions.add(task)
+                task.add_done_callback(self._admissions.discard)
 
     async def _admit(self, name: str, namespace: Namespace | None, handshake: Handshake) -> None:
         if namespace is None:
@@ -236,5 +244,7 @@ class Client:
     def _on_close(self, reason: DisconnectReason, description: Any) -> None:
         self.server.engine.timers.cancel(self)
         self._decoder.reset()
+        for task in list(self._admissions or ()):
+            task.cancel()
         for socket in list(self.sockets.values()):
             socket.end(reason, description)

@@ -8,16 +8,16 @@ import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from typing_extensions import Self
-
 from fastsio._emitter import EventEmitter, positional_limit
 from fastsio.adapters.base import Adapter
 from fastsio.adapters.memory import MemoryAdapter
-from fastsio.server.middleware import Middleware, _Next
+from fastsio.engine.middleware import Middleware, Next
 from fastsio.server.operator import BroadcastOperator
 from fastsio.server.socket import Socket
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from fastsio.server.server import Server
 
 __all__ = ["Namespace", "ParentNamespace"]
@@ -217,7 +217,7 @@ class ParentNamespace(Namespace):
         return True
 
 
-class _Allow(_Next):
+class _Allow(Next):
     """``next(error, allow)`` of a dynamic namespace's function."""
 
     __slots__ = ("allowed",)

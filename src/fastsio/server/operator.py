@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from typing_extensions import Self
-
 from fastsio._codec import encode_event
 from fastsio.adapters.base import Adapter, BroadcastOptions
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from fastsio.server.socket import Socket
 
 __all__ = ["RESERVED_EVENTS", "BroadcastOperator", "check_event", "room_names"]

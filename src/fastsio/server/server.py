@@ -5,9 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
-from typing import Any, TypeVar, overload
-
-from typing_extensions import Self
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from fastsio.adapters.base import Adapter
 from fastsio.engine.ids import generate_id
@@ -23,6 +21,9 @@ from fastsio.server.namespace import ChildNamespace, Namespace, ParentNamespace,
 from fastsio.server.operator import BroadcastOperator
 from fastsio.server.socket import Socket
 from fastsio.types import DisconnectReason
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["Server"]
 

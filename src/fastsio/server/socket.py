@@ -8,21 +8,21 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from typing_extensions import Self
-
 from fastsio._codec import EncodedPacket, Packet, PacketType, encode_ack, encode_event, encode_packet
 from fastsio._emitter import EventEmitter
 from fastsio.adapters.base import Adapter, BroadcastFlags, BroadcastOptions
 from fastsio.engine import tasks
+from fastsio.engine.middleware import Middleware, run_middlewares
 from fastsio.engine.request import Request
 from fastsio.engine.session import Session
 from fastsio.exceptions import AckTimeout, Disconnected
 from fastsio.server.handshake import Handshake
-from fastsio.server.middleware import Middleware, run_middlewares
 from fastsio.server.operator import BroadcastOperator, check_event, room_names
 from fastsio.types import DisconnectReason
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from fastsio.server.client import Client
     from fastsio.server.namespace import Namespace
     from fastsio.server.server import Server
