@@ -161,6 +161,33 @@ class ListenerOptions:
 
     #: Files to serve: ``{"/": "index.html", "/assets": "dir"}``, paths of URLs to paths of files or folders.
     static_files: Mapping[str, str | PathLike[str]] | None = None
+    #: TCP connections open at once; None: as many as file descriptors allow. One more is answered 503.
+    max_tcp_connections: int | None = None
+    #: Bytes of a request's headers, and of a chunked body's trailers (431).
+    max_header_size: int = 65_536
+    #: Headers of one request (431).
+    max_headers: int = 128
+    #: Bytes of path and query (414).
+    max_target_size: int = 16_384
+    #: Requests of one connection that wait for their answers before reading pauses.
+    max_pipelined: int = 16
+    #: Seconds an idle connection is kept for another request.
+    keep_alive_timeout: float = 5.0
+    #: Seconds until a request's headers are complete (408).
+    header_timeout: float = 60.0
+    #: Seconds until a request's body is complete (408).
+    body_timeout: float = 300.0
+    #: Seconds in which a peer must take some of what waits for it.
+    write_timeout: float = 60.0
+    #: Seconds a peer may take to answer a WebSocket's close frame, or to read the answer to a bad request.
+    linger_timeout: float = 2.0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if field.name.endswith("_timeout"):
+                _require_seconds(self, field.name)
+            elif field.name.startswith("max_") and getattr(self, field.name) is not None:
+                _require_whole(self, field.name, 1)
 
 
 @dataclass(kw_only=True)

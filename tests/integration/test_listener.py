@@ -42,7 +42,7 @@ from fastsio.net.http import HttpExchange, HttpProtocol
 from fastsio.net.listener import Listener
 from fastsio.net.static import StaticFiles
 from fastsio.net.websocket import WebSocketConnection
-from fastsio.options import DeflateOptions
+from fastsio.options import DeflateOptions, ListenerOptions
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 HANDSHAKE = (
@@ -142,7 +142,7 @@ class EchoApp:
 
 @contextlib.asynccontextmanager
 async def serve(app: Any, grace: float = 0.5, **options: Any) -> AsyncIterator[Listener]:
-    listener = Listener(app, **options)
+    listener = Listener(app, ListenerOptions(**options))
     await listener.listen(0, "127.0.0.1")
     try:
         yield listener
@@ -345,13 +345,13 @@ async def test_a_client_that_leaves_is_noticed() -> None:
 
 
 @on_both_loops
-async def test_max_connections(caplog: Any) -> None:
-    async with serve(EchoApp(), max_connections=2) as listener:
+async def test_max_tcp_connections(caplog: Any) -> None:
+    async with serve(EchoApp(), max_tcp_connections=2) as listener:
         open_ones = [await connect(listener) for _ in range(2)]
         await until(lambda: listener.connection_count == 2)
         for _ in range(3):
             assert (await exchange(listener, b"")).startswith(b"HTTP/1.1 503 ")
-        assert caplog.text.count("max_connections") == 1
+        assert caplog.text.count("max_tcp_connections") == 1
         assert listener.connection_count == 2
         await shut(open_ones[0][1])
         await until(lambda: listener.connection_count == 1)
@@ -855,7 +855,7 @@ async def test_noise_never_breaks_the_listener(seed: int) -> None:
         HANDSHAKE + b"\x81\x85abcd",
         deflating + b"\xc1\xfe\x10\x00abcd",
     ]
-    async with serve(app, close_timeout=0.1) as listener:
+    async with serve(app, linger_timeout=0.1) as listener:
 
         async def bother() -> None:
             reader, writer = await connect(listener)

@@ -13,7 +13,8 @@ import pytest
 from fastsio._frames import FrameParser, build_close, build_frame
 from fastsio.engine.request import Request, Response
 from fastsio.net.http import HttpProtocol
-from fastsio.net.hub import Hub, Limits
+from fastsio.net.hub import Hub
+from fastsio.options import ListenerOptions
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 HANDSHAKE = (
@@ -119,7 +120,7 @@ class Peer:
 
     def __init__(self, app: App, **limits: Any) -> None:
         self.app = app
-        self.hub = Hub(asyncio.get_running_loop(), app, Limits(**limits))
+        self.hub = Hub(asyncio.get_running_loop(), app, ListenerOptions(**limits))
         self.transport = FakeTransport()
         self.http = HttpProtocol(self.hub)
         self.transport.protocol = self.http
@@ -316,7 +317,7 @@ async def test_nothing_behind_a_last_request_is_served() -> None:
 )
 async def test_malformed_requests_are_answered_and_the_connection_ends(data: bytes, status: int) -> None:
     app = App(ok)
-    peer = Peer(app, max_header_size=1000, max_headers=20, max_target_size=200, close_timeout=0.02)
+    peer = Peer(app, max_header_size=1000, max_headers=20, max_target_size=200, linger_timeout=0.02)
     sent = peer.send(GET + data)
     assert sent.count(b"HTTP/1.1 ") == 2
     assert b"HTTP/1.1 %d " % status in sent
@@ -681,7 +682,7 @@ async def test_an_idle_connection_is_closed_and_a_busy_one_is_not() -> None:
 
 
 async def test_a_slow_head_is_answered_408() -> None:
-    peer = Peer(App(ok), header_timeout=0.06, close_timeout=0.04)
+    peer = Peer(App(ok), header_timeout=0.06, linger_timeout=0.04)
     for byte in b"GET / HTTP/1":
         peer.transport.protocol.data_received(bytes([byte]))
         await asyncio.sleep(0.01)
@@ -721,7 +722,7 @@ async def test_a_peer_that_does_not_read_is_dropped_but_not_one_that_reads_slowl
 
 
 async def test_a_refusal_that_is_taken_slowly_still_ends(caplog: Any) -> None:
-    peer = Peer(App(ok), close_timeout=0.05)
+    peer = Peer(App(ok), linger_timeout=0.05)
     peer.transport.buffered = 1000
     peer.send(b"garbage\r\n\r\n")
     peer.http.pause_writing()
@@ -944,7 +945,7 @@ async def test_close_by_us() -> None:
 
 
 async def test_a_close_that_is_never_answered() -> None:
-    socket = Socket(limits={"close_timeout": 0.03})
+    socket = Socket(limits={"linger_timeout": 0.03})
     socket.websocket.close(1000, "enough")
     await asyncio.sleep(0.1)
     assert socket.transport.aborted
@@ -952,7 +953,7 @@ async def test_a_close_that_is_never_answered() -> None:
 
 
 async def test_a_close_waits_while_the_peer_takes_what_is_queued() -> None:
-    socket = Socket(limits={"close_timeout": 0.04})
+    socket = Socket(limits={"linger_timeout": 0.04})
     socket.transport.buffered = 1000
     socket.websocket.close()
     for _ in range(8):
@@ -993,7 +994,7 @@ async def test_abort() -> None:
     ],
 )
 async def test_violations(data: bytes, code: int) -> None:
-    socket = Socket(limits={"close_timeout": 0.03})
+    socket = Socket(limits={"linger_timeout": 0.03})
     answer = socket.send(masked(1, b"good") + data)
     (opcode, payload) = answer[-1]
     assert opcode == 8
@@ -1111,7 +1112,7 @@ async def test_noise_in_every_state_leaves_nothing_behind(seed: int) -> None:
         elif kind == 3:
             ok(request)
 
-    peer = Peer(App(on_request), close_timeout=0.01)
+    peer = Peer(App(on_request), linger_timeout=0.01)
     corpus = [
         GET,
         HANDSHAKE,

@@ -9,7 +9,7 @@ from fastsio.engine.request import Request, Response
 from fastsio.engine.server import EngineCore
 from fastsio.engine.serving import ListenerLike, Serving
 from fastsio.engine.session import Session
-from fastsio.options import EngineOptions, split_options
+from fastsio.options import EngineOptions, ListenerOptions, split_options
 
 __all__ = ["EngineServer", "Refusal", "Request", "Response", "Session"]
 
@@ -22,11 +22,12 @@ class EngineServer(EngineCore, Serving):
     ... def connection(session):
     ...     session.on("message", session.send)
 
-    Takes the options of :class:`~fastsio.options.EngineOptions`.
+    Takes the options of :class:`~fastsio.options.EngineOptions` and
+    :class:`~fastsio.options.ListenerOptions`.
     """
 
     def __init__(self, **options: Any) -> None:
-        (engine_options,) = split_options(options, EngineOptions)
+        engine_options, self._listener_options = split_options(options, EngineOptions, ListenerOptions)
         super().__init__(engine_options)
         self._listeners: list[ListenerLike] = []
 

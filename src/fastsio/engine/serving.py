@@ -13,6 +13,7 @@ from socket import socket
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fastsio.engine.request import App, Request
+from fastsio.options import ListenerOptions
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -50,7 +51,7 @@ class FilesLike(Protocol):
 class Network(Protocol):
     """What the network ring provides."""
 
-    def listener(self, app: App) -> ListenerLike:
+    def listener(self, app: App, options: ListenerOptions) -> ListenerLike:
         """A listener that hands its requests to ``app``."""
         ...
 
@@ -82,6 +83,7 @@ class Serving:
 
     __slots__ = ()
     _listeners: list[ListenerLike]
+    _listener_options: ListenerOptions
 
     def handle(self, request: Request) -> None:
         """Answer one request."""
@@ -116,7 +118,7 @@ class Serving:
         :param sock: a bound socket to listen on instead.
         :raises OSError: if the address cannot be bound.
         """
-        listener = network().listener(self)
+        listener = network().listener(self, self._listener_options)
         await listener.listen(
             None if path is not None or sock is not None else port,
             host,

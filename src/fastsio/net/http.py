@@ -789,7 +789,7 @@ class HttpProtocol:
         elif purpose == _FOR_WRITE:
             self._hub.wheel.arm(self, limits.write_timeout)
         else:
-            self._hub.wheel.arm(self, limits.close_timeout)
+            self._hub.wheel.arm(self, limits.linger_timeout)
 
     def _arm_write(self) -> None:
         self._unsent = self._transport.get_write_buffer_size()

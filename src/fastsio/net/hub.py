@@ -6,42 +6,16 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Protocol
 
 from fastsio.engine.request import App
 from fastsio.engine.timers import TimerWheel
+from fastsio.options import ListenerOptions
 
-__all__ = ["Connection", "Hub", "Limits"]
+__all__ = ["Connection", "Hub"]
 
 logger = logging.getLogger("fastsio.net")
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What one client may ask of the listener. Times are seconds, sizes bytes."""
-
-    #: Connections open at once; None: as many as file descriptors allow. One more is answered 503.
-    max_connections: int | None = None
-    #: Bytes of a request's headers, and of a chunked body's trailers (431).
-    max_header_size: int = 65_536
-    #: Headers of one request (431).
-    max_headers: int = 128
-    #: Bytes of path and query (414).
-    max_target_size: int = 16_384
-    #: Requests of one connection that wait for their answers before reading pauses.
-    max_pipelined: int = 16
-    #: Seconds an idle connection is kept for another request.
-    keep_alive_timeout: float = 5.0
-    #: Seconds until a request's headers are complete (408).
-    header_timeout: float = 60.0
-    #: Seconds until a request's body is complete (408).
-    body_timeout: float = 300.0
-    #: Seconds in which a peer must take some of what waits for it.
-    write_timeout: float = 60.0
-    #: Seconds a peer may take to answer a WebSocket's close frame, or to read the answer to a bad request.
-    close_timeout: float = 2.0
 
 
 class Connection(Protocol):
@@ -65,7 +39,7 @@ class Hub:
     :param app: gets the requests.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, app: App, limits: Limits) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, app: App, limits: ListenerOptions) -> None:
         self.loop = loop
         self.app = app
         self.limits = limits
@@ -74,7 +48,7 @@ class Hub:
             limits.header_timeout,
             limits.body_timeout,
             limits.write_timeout,
-            limits.close_timeout,
+            limits.linger_timeout,
         )
         self.wheel = TimerWheel(loop, max(0.005, min(0.5, shortest / 4)))
         self.connections: set[Connection] = set()
@@ -93,12 +67,12 @@ class Hub:
         self._full = False
 
     def add(self, connection: Connection) -> bool:
-        """Take a new connection in; False if there are ``max_connections`` already."""
-        limit = self.limits.max_connections
+        """Take a new connection in; False if there are ``max_tcp_connections`` already."""
+        limit = self.limits.max_tcp_connections
         if limit is not None and len(self.connections) >= limit:
             if not self._full:
                 self._full = True
-                logger.warning("connections refused: %d are open (option max_connections)", limit)
+                logger.warning("connections refused: %d are open (option max_tcp_connections)", limit)
             return False
         self.connections.add(connection)
         return True
@@ -112,7 +86,7 @@ class Hub:
         """A connection is gone."""
         connections = self.connections
         connections.discard(connection)
-        limit = self.limits.max_connections
+        limit = self.limits.max_tcp_connections
         if self._full and limit is not None and len(connections) <= limit * 0.9:
             self._full = False
         if not connections:

@@ -10,11 +10,12 @@ import os
 import socket
 import ssl as ssl_module
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import cast
 
 from fastsio.engine.request import App
 from fastsio.net.http import HttpProtocol
-from fastsio.net.hub import Hub, Limits
+from fastsio.net.hub import Hub
+from fastsio.options import ListenerOptions
 
 __all__ = ["Listener"]
 
@@ -28,12 +29,12 @@ class Listener:
     """Serves HTTP and WebSocket requests to an application.
 
     :param app: gets every request as soon as its headers are complete.
-    :param limits: the fields of :class:`fastsio.net.hub.Limits`, by name.
+    :param options: limits and timeouts; None takes the defaults.
     """
 
-    def __init__(self, app: App, **limits: Any) -> None:
+    def __init__(self, app: App, options: ListenerOptions | None = None) -> None:
         self._app = app
-        self._limits = Limits(**limits)
+        self._options = ListenerOptions() if options is None else options
         self._hub: Hub | None = None
         self._servers: list[asyncio.AbstractServer] = []
         self._paths: list[tuple[str, int]] = []
@@ -64,7 +65,7 @@ class Listener:
             raise TypeError("listen takes one of port, path and sock")
         loop = asyncio.get_running_loop()
         if self._hub is None:
-            self._hub = Hub(loop, self._app, self._limits)
+            self._hub = Hub(loop, self._app, self._options)
         hub = self._hub
 
         def factory() -> asyncio.BaseProtocol:

@@ -11,6 +11,7 @@ from fastsio.engine.serving import set_network
 from fastsio.net import run as runner
 from fastsio.net.listener import Listener
 from fastsio.net.static import StaticFiles
+from fastsio.options import ListenerOptions
 
 __all__ = ["install"]
 
@@ -18,9 +19,9 @@ __all__ = ["install"]
 class NativeNetwork:
     """Listeners on sockets of this process; implements ``engine.serving.Network``."""
 
-    def listener(self, app: App) -> Listener:
+    def listener(self, app: App, options: ListenerOptions) -> Listener:
         """A listener that hands its requests to ``app``."""
-        return Listener(app)
+        return Listener(app, options)
 
     def static_files(self, files: Mapping[str, str | PathLike[str]]) -> StaticFiles:
         """Serves files by the paths of their URLs."""

@@ -396,8 +396,8 @@ class WebSocketConnection:
             self.arm_close_deadline(self._deadline)
 
     def arm_close_deadline(self, deadline: Deadline) -> None:
-        """Give the peer another ``close_timeout``."""
-        self._hub.wheel.arm(deadline, self._hub.limits.close_timeout)
+        """Give the peer another ``linger_timeout``."""
+        self._hub.wheel.arm(deadline, self._hub.limits.linger_timeout)
 
 
 class _Nobody:

@@ -54,6 +54,7 @@ class Server(_Broadcaster, Serving):
             options, EngineOptions, ListenerOptions, ServerOptions
         )
         self.options: ServerOptions = server_options
+        self._listener_options: ListenerOptions = listener_options
         #: The Engine.IO server below.
         self.engine = EngineCore(engine_options)
         self.engine.on("connection", self.on_connection)
