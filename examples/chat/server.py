@@ -1,7 +1,6 @@
 """A chat with rooms.
 
-Run it and open http://localhost:3000 in a few tabs. PORT moves it; SOCKET_IO_CLIENT names the browser client
-to serve (a file or a folder), which `make demo EXAMPLE=chat` fetches.
+Run it and open http://localhost:3000 in a few tabs. PORT moves it.
 """
 
 import os
@@ -13,10 +12,7 @@ import fastsio
 
 HISTORY = 50
 
-io = fastsio.Server(
-    static_files={"/": Path(__file__).with_name("index.html")},
-    client=os.environ.get("SOCKET_IO_CLIENT"),
-)
+io = fastsio.Server(static_files={"/": Path(__file__).with_name("index.html")})
 # Room: who came, who went, what was said; the newest last. Gone with the room's last member.
 history = defaultdict(lambda: deque(maxlen=HISTORY))
 

@@ -1,7 +1,6 @@
 """A page, a counter from the server, and bytes both ways.
 
-Run it and open http://localhost:3000. PORT moves it; SOCKET_IO_CLIENT names the browser client to serve (a
-file or a folder), which `make demo` fetches.
+Run it and open http://localhost:3000. PORT moves it.
 """
 
 import asyncio
@@ -10,10 +9,7 @@ from pathlib import Path
 
 import fastsio
 
-io = fastsio.Server(
-    static_files={"/": Path(__file__).with_name("index.html")},
-    client=os.environ.get("SOCKET_IO_CLIENT"),
-)
+io = fastsio.Server(static_files={"/": Path(__file__).with_name("index.html")})
 
 
 @io.on("connection")

@@ -1,4 +1,4 @@
-"""The example pages in a real browser, with the official client that the server serves."""
+"""The example pages in a real browser, with the client that the server serves."""
 
 from __future__ import annotations
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
-from .conftest import CLIENT, ROOT, Server, free_port
+from .conftest import ROOT, Server, free_port
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -29,7 +28,6 @@ def test_the_readme(
     program = tmp_path / "app.py"
     program.write_text(text.replace("port=3000", f"port={port}"), encoding="utf-8")
     (tmp_path / "index.html").write_text(block("html"), encoding="utf-8")
-    shutil.copy(CLIENT / "socket.io.min.js", tmp_path)
     server = serve(program, port)
     page = open_page(server.url)
     expect(page.locator("#log")).to_have_text("Hey! jane 4 bytes\nunderstood\n")

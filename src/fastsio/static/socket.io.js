@@ -49,6 +49,13 @@ var io = (() => {
     protocol: () => protocol
   });
 
+  // client/backoff.js
+  function backoff(attempt, { reconnectionDelay, reconnectionDelayMax, randomizationFactor }, random) {
+    const delay = reconnectionDelay * 2 ** attempt;
+    const deviation = Math.floor(random * randomizationFactor * delay);
+    return Math.trunc(Math.min(Math.floor(random * 10) % 2 ? delay + deviation : delay - deviation, reconnectionDelayMax));
+  }
+
   // client/binary.js
   var hasBlob = typeof Blob === "function";
   var isBlob = (value) => hasBlob && value instanceof Blob;
@@ -368,7 +375,7 @@ var io = (() => {
     _send(packets) {
       if (this.readyState === "closed") return;
       for (const packet of packets) this.ws.send(encodePacket(packet, !this.opts.forceBase64));
-      setTimeout(() => this.readyState !== "closed" && this._onDrain());
+      queueMicrotask(() => this.readyState !== "closed" && this._onDrain());
     }
     _close() {
       if (!this.ws) return;
@@ -1233,15 +1240,6 @@ var io = (() => {
       this.emit("close", reason, details);
       if (this.#settings.reconnection && !this.#skipReconnect) this.#reconnect();
     }
-    /** The wait before the next attempt, in milliseconds. */
-    #delay() {
-      const { reconnectionDelay, reconnectionDelayMax, randomizationFactor } = this.#settings;
-      let delay = reconnectionDelay * 2 ** this.#attempts++;
-      const random = Math.random();
-      const deviation = Math.floor(random * randomizationFactor * delay);
-      delay += Math.floor(random * 10) % 2 ? deviation : -deviation;
-      return Math.trunc(Math.min(delay, reconnectionDelayMax));
-    }
     #reconnect() {
       if (this.#reconnecting || this.#skipReconnect) return;
       if (this.#attempts >= this.#settings.reconnectionAttempts) {
@@ -1265,7 +1263,7 @@ var io = (() => {
             this.emit("reconnect", attempts);
           }
         });
-      }, this.#delay());
+      }, backoff(this.#attempts++, this.#settings, Math.random()));
       this.#endings.push(() => this.#timers.clear(timer));
     }
     /** The socket of a namespace, made if there is none. */

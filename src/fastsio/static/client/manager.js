@@ -1,3 +1,4 @@
+import { backoff } from "./backoff.js";
 import { Engine, timersFor } from "./engine.js";
 import { Emitter, subscribe } from "./emitter.js";
 import * as defaultParser from "./parser.js";
@@ -166,17 +167,6 @@ export class Manager extends Emitter {
     if (this.#settings.reconnection && !this.#skipReconnect) this.#reconnect();
   }
 
-  /** The wait before the next attempt, in milliseconds. */
-  #delay() {
-    const { reconnectionDelay, reconnectionDelayMax, randomizationFactor } = this.#settings;
-    let delay = reconnectionDelay * 2 ** this.#attempts++;
-    const random = Math.random();
-    const deviation = Math.floor(random * randomizationFactor * delay);
-    // The same number says how far, and by its first decimal in which direction.
-    delay += Math.floor(random * 10) % 2 ? deviation : -deviation;
-    return Math.trunc(Math.min(delay, reconnectionDelayMax));
-  }
-
   #reconnect() {
     if (this.#reconnecting || this.#skipReconnect) return;
     if (this.#attempts >= this.#settings.reconnectionAttempts) {
@@ -201,7 +191,7 @@ export class Manager extends Emitter {
           this.emit("reconnect", attempts);
         }
       });
-    }, this.#delay());
+    }, backoff(this.#attempts++, this.#settings, Math.random()));
     this.#endings.push(() => this.#timers.clear(timer));
   }
 

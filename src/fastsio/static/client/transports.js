@@ -233,7 +233,7 @@ export class WebSocketTransport extends Transport {
     if (this.readyState === "closed") return;
     for (const packet of packets) this.ws.send(encodePacket(packet, !this.opts.forceBase64));
     // After the caller has noted what it sent.
-    setTimeout(() => this.readyState !== "closed" && this._onDrain());
+    queueMicrotask(() => this.readyState !== "closed" && this._onDrain());
   }
 
   _close() {
