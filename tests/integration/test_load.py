@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import shutil
@@ -414,6 +415,8 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "both.pem"
 
 
+# CPython 3.10 and asyncio: what is left of a handshake that the client broke off.
+@pytest.mark.filterwarnings("ignore:unclosed transport:ResourceWarning")
 @pytest.mark.parametrize("transport", ["websocket", "polling"])
 async def test_tls(certificate: Path, transport: str) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -427,6 +430,7 @@ async def test_tls(certificate: Path, transport: str) -> None:
         accepted = await fastsio_command(*arguments, "--json", "-", "--insecure")
     finally:
         await server.close(grace=0.2)
+        gc.collect()
     assert refused.kinds == {"tls": 3}
     assert accepted.kinds == {}
     assert accepted.report["messages"]["received"] > 3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -25,7 +25,7 @@ _PHASES = {
 }
 
 
-def progress_view(progress: Progress, clients: int) -> Group:
+def progress_view(progress: Progress, clients: int) -> Table:
     """The lines that are redrawn while a load test runs."""
     line = Text.assemble(
         (f"{_PHASES.get(progress.phase, progress.phase)} ", "bold"),
@@ -45,7 +45,10 @@ def progress_view(progress: Progress, clients: int) -> Group:
         bar = ProgressBar(total=progress.total, completed=min(progress.elapsed, progress.total), width=60)
     else:
         bar = ProgressBar(total=max(clients, 1), completed=progress.connected, width=60)
-    return Group(line, bar, now)
+    view = Table.grid()
+    for row in (line, bar, now):
+        view.add_row(row)
+    return view
 
 
 def print_report(console: Console, report: Report) -> None:
