@@ -8,13 +8,12 @@ PYTEST_ARGS ?=
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
-CLIENT := .cache/client
 SOURCES := $(wildcard src/fastsio/*.pyx src/fastsio/*.pxd src/fastsio/*/*.pxd src/fastsio/*/*.py)
 export PYTHON
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help build dev debug demo test test-unit test-pythons lint format bench bench-micro screenshot \
+.PHONY: help build dev debug demo client test test-unit test-pythons lint format bench bench-micro screenshot \
 	clean distclean
 
 help: ## this list
@@ -54,24 +53,18 @@ debug: dev ## debug build (bounds checks, C asserts) in .cache/debug, and the un
 	@PYTHONPATH=.cache/debug $(BIN)/python -c 'import fastsio._codec as m; assert "/.cache/debug/" in m.__file__, m'
 	PYTHONPATH=.cache/debug $(BIN)/python -X dev -m pytest tests/unit $(PYTEST_ARGS)
 
-demo: build $(CLIENT)/socket.io.min.js ## the example page on http://localhost:3000 (PORT=..., EXAMPLE=chat)
+demo: build ## the example page on http://localhost:3000 (PORT=..., EXAMPLE=chat)
 	@scripts/need port:$(PORT)
 	@echo "-- examples/$(EXAMPLE) on http://localhost:$(PORT) (Ctrl-C ends it)"
-	@PORT=$(PORT) SOCKET_IO_CLIENT=$(CLIENT) $(BIN)/python examples/$(EXAMPLE)/server.py
+	@PORT=$(PORT) $(BIN)/python examples/$(EXAMPLE)/server.py
 
-# The official browser bundle; what is there already is kept.
-$(CLIENT)/socket.io.min.js:
+client: ## the browser client that the server serves, from its modules in src/fastsio/static/client (needs npm)
 	@scripts/need npm
-	@echo "-- browser client (socket.io-client 4.8 from npm) into $(CLIENT)"
-	@mkdir -p $(CLIENT)
-	@cd $(CLIENT) && npm pack --silent socket.io-client@4.8 >/dev/null && \
-		tar -xzf socket.io-client-*.tgz --strip-components=2 package/dist && \
-		rm socket.io-client-*.tgz && touch socket.io.min.js || \
-		{ echo "fastsio: npm could not fetch socket.io-client; is its registry within reach?" >&2; exit 1; }
+	@scripts/build-client
 
 test: ## everything: installs what the tests need, lints, runs all tests
 	@scripts/test-deps
-	@$(MAKE) -s --no-print-directory dev $(CLIENT)/socket.io.min.js
+	@$(MAKE) -s --no-print-directory dev
 	@$(MAKE) -s --no-print-directory lint
 	@mkdir -p .cache
 	@status=0; $(BIN)/python -m pytest --junitxml=.cache/junit.xml $(PYTEST_ARGS) || status=$$?; \
@@ -102,7 +95,7 @@ bench: dev ## server benchmarks against named versions of rivals (bench/README.m
 bench-micro: dev ## codec benchmarks beside rivals and bare orjson (bench/results/micro.md)
 	$(BIN)/python -m bench.micro
 
-screenshot: dev $(CLIENT)/socket.io.min.js ## docs/images/demo.png, from the demo page in headless Chromium
+screenshot: dev ## docs/images/demo.png, from the demo page in headless Chromium
 	$(BIN)/python docs/images/screenshot.py
 
 clean: ## remove what building and testing left; keeps .venv and .cache

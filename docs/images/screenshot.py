@@ -25,7 +25,7 @@ def main() -> None:
         port = probe.getsockname()[1]
     server = subprocess.Popen(
         [sys.executable, str(ROOT / "examples" / "minimal" / "server.py")],
-        env=os.environ | {"PORT": str(port), "SOCKET_IO_CLIENT": str(ROOT / ".cache" / "client")},
+        env=os.environ | {"PORT": str(port)},
     )
     try:
         with sync_playwright() as playwright:

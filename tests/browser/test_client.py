@@ -110,7 +110,8 @@ def test_two_namespaces_of_one_page(start: Start, visit: Callable[[str], Page]) 
     assert page.evaluate(
         """async () => {
           const [one, other] = [io("/"), io("/other")];
-          const names = await Promise.all([one, other].map((socket) => next(socket, "welcome").then(([name]) => name)));
+          const welcomes = await Promise.all([one, other].map((socket) => next(socket, "welcome")));
+          const names = welcomes.map(([name]) => name);
           const refused = io("/guarded", { auth: { token: "bad" } });
           const [error] = await next(refused, "connect_error");
           const left = next(one, "disconnect");
