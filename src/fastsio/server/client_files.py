@@ -21,11 +21,22 @@ _NAME = re.compile(r"socket\.io(\.esm|\.msgpack)?(\.min)?\.js(\.map)?")
 _PACKAGED = Path(__file__).parent.parent / "static"
 
 
+def _takes_brotli(accept: str) -> bool:
+    for part in accept.split(","):
+        name, _, parameters = part.partition(";")
+        if name.strip().lower() == "br":
+            return re.fullmatch(r"\s*q\s*=\s*0(\.0*)?\s*", parameters) is None
+    return False
+
+
 class _File:
-    """One file, read and compressed once."""
+    """One file, read and compressed once. Brotli is what scripts/build-client made of it, if it did."""
 
     def __init__(self, path: Path) -> None:
         self.body = path.read_bytes()
+        prepared = path.with_name(path.name + ".br")
+        packaged = path.parent == _PACKAGED and prepared.is_file()
+        self.brotli = prepared.read_bytes() if packaged else None
         self.gzipped = gzip.compress(self.body, 9, mtime=0)
         self.etag = f'"{hashlib.sha256(self.body).hexdigest()[:20]}"'
         kind = "application/json" if path.suffix == ".map" else "application/javascript"
@@ -70,7 +81,11 @@ class ClientFiles:
             return Response(304, headers)
         headers.append(("Content-Type", file.content_type))
         body = file.body
-        if choose_encoding(request.headers.get("accept-encoding", "")) == "gzip":
+        accept = request.headers.get("accept-encoding", "")
+        if file.brotli is not None and _takes_brotli(accept):
+            headers.append(("Content-Encoding", "br"))
+            body = file.brotli
+        elif choose_encoding(accept) == "gzip":
             headers.append(("Content-Encoding", "gzip"))
             body = file.gzipped
         return Response(200, headers, body)
