@@ -184,6 +184,8 @@ _PAYLOADS: tuple[tuple[type, ...], ...] = (
 def _unpack(data: bytes) -> Any:
     """The value that is all of `data`. Undefined is left out of maps, except the outermost."""
     hook = None
+    if _LARGE.search(data) is not None:
+        _check_counts(data)
     sealed = b"".join((_SEALED, data, _END))
     try:
         try:
@@ -204,6 +206,47 @@ def _unpack(data: bytes) -> Any:
     except (ValueError, RecursionError) as error:
         raise PacketError(f"not a msgpack packet: {error}") from error
     return value
+
+
+# An array or a map of more than 65,535 elements, or bytes that look like the head of one.
+_LARGE = re.compile(rb"[\xdd\xdf](?!\x00\x00)", re.DOTALL)
+
+
+def _check_counts(data: bytes) -> None:
+    """Refuse an array or a map that announces more elements than there are bytes left.
+
+    ormsgpack before 1.13 makes room for them first, and dies of it.
+    """
+    # Two values are expected: behind the packet, what is left over stands in the place of the seal.
+    at, end, missing = 0, len(data), 2
+    while missing and at < end:
+        head = data[at]
+        at += 1
+        missing -= 1
+        count = 0
+        if head < 0x80 or head >= 0xE0:
+            continue
+        if head < 0x90:
+            count = 2 * (head & 0x0F)
+        elif head < 0xA0:
+            count = head & 0x0F
+        elif head < 0xC0:
+            at += head & 0x1F
+        elif head in _NUMBERS:
+            at += _NUMBERS[head].size
+        elif head in _FIXED_EXTENSIONS:
+            at += 1 + _FIXED_EXTENSIONS[head]
+        elif head in _SIZED:
+            width, read = _SIZED[head]
+            size = int.from_bytes(data[at : at + width], "big")
+            at += width
+            if read is _read_array or read is _read_map:
+                count = size if read is _read_array else 2 * size
+                if count > end - at:
+                    raise PacketError("more elements announced than there are bytes")
+            else:
+                at += size + (read is _read_extension)
+        missing += count
 
 
 class _Extensions:
