@@ -2,14 +2,17 @@
 
 from fastsio import exceptions
 from fastsio._emitter import EventEmitter
+from fastsio.client import Client
 from fastsio.exceptions import (
     AckTimeout,
+    ConnectError,
     ConnectionRefused,
     Disconnected,
     FastSIOError,
     NamespaceNotFound,
     OptionError,
     PacketError,
+    TransportError,
 )
 from fastsio.net.native import install as _install
 from fastsio.server import Namespace, Server, Socket
@@ -17,6 +20,8 @@ from fastsio.types import DisconnectReason
 
 __all__ = [
     "AckTimeout",
+    "Client",
+    "ConnectError",
     "ConnectionRefused",
     "DisconnectReason",
     "Disconnected",
@@ -28,6 +33,7 @@ __all__ = [
     "PacketError",
     "Server",
     "Socket",
+    "TransportError",
     "exceptions",
 ]
 

@@ -11,16 +11,19 @@
     ├── NamespaceNotFound            no such namespace
     ├── AckTimeout                   no acknowledgement within the time asked for (also a TimeoutError)
     ├── Disconnected                 the peer went away while something waited for it
+    ├── TransportError               a client's connection failed (also a ConnectionError)
+    ├── ConnectError                 ``await client.connect()`` failed (also a ConnectionError)
     └── OptionError                  unknown or impossible option (also a TypeError)
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 __all__ = [
     "AckTimeout",
+    "ConnectError",
     "ConnectionRefused",
     "Disconnected",
     "FastSIOError",
@@ -30,6 +33,7 @@ __all__ = [
     "PayloadTooLarge",
     "ProtocolError",
     "TooManyAttachments",
+    "TransportError",
 ]
 
 
@@ -110,6 +114,34 @@ class Disconnected(FastSIOError, ConnectionError):
     def __init__(self, reason: str) -> None:
         super().__init__(f"disconnected: {reason}")
         self.reason = reason
+
+
+class TransportError(FastSIOError, ConnectionError):
+    """A client's connection could not be made, or broke.
+
+    ``transport`` is "polling" or "websocket", ``url`` where it led, ``status`` the HTTP status if the server
+    answered with one. What went wrong below is the ``__cause__``.
+    """
+
+    def __init__(self, message: str, transport: str = "", url: str = "", status: int | None = None) -> None:
+        super().__init__(f"{transport} {url}: {message}" if url else message)
+        self.transport = transport
+        self.url = url
+        self.status = status
+
+
+class ConnectError(FastSIOError, ConnectionError):
+    """A client did not get all the namespaces it asked for.
+
+    ``refused`` maps each namespace that was not joined to the reason: :class:`ConnectionRefused` if the
+    server said no, else what happened to the connection.
+    """
+
+    def __init__(self, url: str, refused: Mapping[str, BaseException]) -> None:
+        reasons = "; ".join(f"{namespace}: {error}" for namespace, error in refused.items())
+        super().__init__(f"cannot connect to {url}: {reasons}")
+        self.url = url
+        self.refused = dict(refused)
 
 
 class OptionError(FastSIOError, TypeError):

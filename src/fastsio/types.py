@@ -10,6 +10,9 @@ __all__ = ["DisconnectReason"]
 class DisconnectReason(str, Enum):
     """Why a session or a socket ended. Equal to the string Node uses, and prints as it."""
 
+    #: On a client: the server left the namespace; the client itself did.
+    IO_SERVER_DISCONNECT = "io server disconnect"
+    IO_CLIENT_DISCONNECT = "io client disconnect"
     CLIENT_NAMESPACE_DISCONNECT = "client namespace disconnect"
     SERVER_NAMESPACE_DISCONNECT = "server namespace disconnect"
     SERVER_SHUTTING_DOWN = "server shutting down"

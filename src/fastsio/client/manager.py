@@ -1,0 +1,373 @@
+"""The connection under a client's sockets: opened, lost, and opened again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from fastsio._codec import EncodedPacket, Packet, PacketType
+from fastsio._emitter import EventEmitter
+from fastsio.client.address import Address
+from fastsio.client.backoff import Backoff
+from fastsio.client.cookies import CookieJar
+from fastsio.client.engine import PING, Engine
+from fastsio.client.options import ClientOptions
+from fastsio.client.parser import make_parser
+from fastsio.engine.timers import TimerWheel
+from fastsio.exceptions import ConnectError, TransportError
+from fastsio.types import DisconnectReason
+
+if TYPE_CHECKING:
+    from fastsio.client.socket import Socket
+
+__all__ = ["Manager"]
+
+logger = logging.getLogger("fastsio.client")
+
+# Seconds an acknowledgement's timeout may be late.
+_GRANULARITY = 0.01
+
+
+class Manager(EventEmitter):
+    """One Engine.IO connection, the sockets that share it, and reconnection.
+
+    Events: ``open``; ``close(reason, error)``; ``error(exception)`` when an attempt to connect fails;
+    ``ping`` (protocol 3: ``pong`` too); ``upgrade``; ``reconnect_attempt(n)``; ``reconnect(n)``;
+    ``reconnect_error(exception)``; ``reconnect_failed``. With ``protocol=3`` the sockets get
+    ``connect_error``, ``connect_timeout``, ``ping``, ``pong``, ``reconnecting`` and the ``reconnect…``
+    events as well.
+
+    :ivar backoff: delays between attempts; its fields may be changed at any time.
+    :ivar reconnection: whether a lost connection is made again.
+    :ivar reconnection_attempts: attempts before giving up; infinity for no limit.
+    :ivar timeout: seconds an attempt may take; None: any time.
+    """
+
+    def __init__(self, address: Address, options: ClientOptions) -> None:
+        self.options = options
+        self.address = address
+        self.protocol = options.protocol
+        self.backoff = Backoff(
+            options.reconnection_delay, options.reconnection_delay_max, options.randomization_factor
+        )
+        self.reconnection = options.reconnection
+        self.reconnection_attempts = options.reconnection_attempts or math.inf
+        self.timeout = options.timeout
+        #: The sockets by namespace.
+        self.nsps: dict[str, Socket] = {}
+        #: The current session; None before the first.
+        self.engine: Engine | None = None
+        #: "closed", "opening" or "open".
+        self.state = "closed"
+        self._parser = make_parser(options)
+        self._event = self._parser.event
+        self._jar = CookieJar()
+        self._reached_websocket = False
+        self._skip_reconnect = False
+        self._retry_wanted = True
+        self._reconnecting = False
+        self._reconnect_timer: asyncio.TimerHandle | None = None
+        self._attempt_timer: asyncio.TimerHandle | None = None
+        self._auto: asyncio.Handle | None = None
+        self._closing: set[Engine] = set()
+        self._timers: TimerWheel | None = None
+
+    def __repr__(self) -> str:
+        return f"<Manager {self.address.url} {self.state}>"
+
+    @property
+    def uri(self) -> str:
+        """The server's address."""
+        return self.address.url
+
+    @property
+    def reconnecting(self) -> bool:
+        """Whether the connection was lost and is being made again."""
+        return self._reconnecting
+
+    @property
+    def timers(self) -> TimerWheel:
+        """The deadlines of acknowledgements, all behind one timer of the loop."""
+        if self._timers is None:
+            self._timers = TimerWheel(asyncio.get_running_loop(), _GRANULARITY)
+        return self._timers
+
+    # -- opening ----------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Connect, unless connected or connecting; a failure begins the attempts to reconnect."""
+        self._retry_wanted = True
+        self._open()
+
+    def auto_open(self, begin: Callable[[], None]) -> None:
+        """Call ``begin`` on the next loop turn, unless :meth:`cancel_auto_open` comes first."""
+        self._auto = asyncio.get_running_loop().call_soon(begin)
+
+    def cancel_auto_open(self) -> None:
+        """The application connects by itself."""
+        if self._auto is not None:
+            self._auto.cancel()
+            self._auto = None
+
+    async def join(self, sockets: Sequence[Socket], retry: bool) -> None:
+        """Connect ``sockets``; return once each has joined its namespace.
+
+        :raises ConnectError: with what kept which of them out; those are inactive then.
+        """
+        self.cancel_auto_open()
+        waiters = {socket: socket.wait_joined(retry) for socket in sockets if not socket.connected}
+        if not waiters:
+            return
+        for socket in waiters:
+            socket.activate()
+        if not self._reconnecting:
+            self._retry_wanted = retry
+            self._open()
+        if self.state == "open":
+            for socket in waiters:
+                socket.on_manager_open()
+        try:
+            await asyncio.wait(waiters.values())
+        finally:
+            refused = {}
+            for socket, waiter in waiters.items():
+                if not waiter.done():
+                    waiter.cancel()
+                    socket.disconnect()
+                elif not waiter.cancelled() and waiter.exception() is not None:
+                    reason = waiter.exception()
+                    assert reason is not None
+                    refused[socket.nsp] = reason
+                    socket.disconnect()
+        if refused:
+            raise ConnectError(self.address.url, refused) from next(iter(refused.values()))
+
+    def _open(self) -> None:
+        if self.state != "closed":
+            return
+        transports = list(self.options.transports)
+        if self.options.remember_upgrade and self._reached_websocket and "websocket" in transports:
+            transports = ["websocket"]
+        self._reached_websocket = False
+        self.state = "opening"
+        self._skip_reconnect = False
+        self.engine = Engine(self, self.address, self._jar, transports)
+        if self.timeout is not None:
+            loop = asyncio.get_running_loop()
+            self._attempt_timer = loop.call_later(self.timeout, self._attempt_expired, self.timeout)
+        self.engine.open()
+
+    def _attempt_expired(self, seconds: float) -> None:
+        engine = self.engine
+        assert engine is not None
+        transport = engine.transport
+        engine.abort()
+        message = f"timeout: the server has not answered within {seconds:g} s (option timeout)"
+        self._attempt_failed(TransportError(message, transport, self.address.url))
+        self._forward("connect_timeout", round(seconds * 1000))
+
+    def engine_open(self) -> None:
+        """Of the engine: the session has begun."""
+        assert self.engine is not None
+        self._stop_attempt_timer()
+        self.state = "open"
+        self._reached_websocket = self.engine.transport == "websocket"
+        self._parser.reset()
+        self._fire("open", (), None, True, False)
+        for socket in list(self.nsps.values()):
+            socket.on_manager_open()
+        if self._reconnecting:
+            attempts = self.backoff.attempts
+            self._reconnecting = False
+            self.backoff.reset()
+            self._tell("reconnect", attempts)
+
+    def engine_upgraded(self) -> None:
+        """Of the engine: it has moved to WebSocket."""
+        self._reached_websocket = True
+        self._fire("upgrade", ("websocket",), None, True, False)
+
+    def engine_beat(self, type: int) -> None:
+        """Of the engine: a heartbeat."""
+        name = "ping" if type == PING else "pong"
+        self._fire(name, (), None, True, False)
+        self._forward(name)
+
+    # -- receiving --------------------------------------------------------------------------------------
+
+    def engine_text(self, payload: bytes) -> None:
+        """Of the engine: a text message, behind its type digit."""
+        try:
+            packet = self._parser.add_text(payload, 1)
+        except Exception as error:  # a custom parser may raise anything
+            self._parse_failed(error)
+            return
+        if packet is not None:
+            self._on_packet(packet)
+
+    def engine_message(self, data: str | bytes | None) -> None:
+        """Of the engine: a message."""
+        try:
+            packet = self._parser.add("" if data is None else data)
+        except Exception as error:
+            self._parse_failed(error)
+            return
+        if packet is not None:
+            self._on_packet(packet)
+
+    def _on_packet(self, packet: Packet) -> None:
+        socket = self.nsps.get(packet.namespace)
+        if socket is not None and socket.active:
+            socket.on_packet(packet)
+        if self.protocol == 3 and packet.namespace == "/" and packet.type == PacketType.CONNECT_ERROR:
+            # A refusal by the root namespace concerns every socket of a v2 client.
+            for other in list(self.nsps.values()):
+                if other is not socket and other.active:
+                    other.on_packet(packet)
+
+    def _parse_failed(self, error: Exception) -> None:
+        engine = self.engine
+        assert engine is not None
+        failure = TransportError(f"cannot decode a packet: {error}", engine.transport, self.address.url)
+        failure.__cause__ = error
+        engine.abort()
+        self.engine_closed(DisconnectReason.PARSE_ERROR, failure)
+
+    # -- sending ----------------------------------------------------------------------------------------
+
+    def send_packet(self, packet: Packet) -> None:
+        """Send a packet that is no event."""
+        self.send_encoded(self._parser.packet(packet))
+
+    def send_encoded(self, packet: EncodedPacket) -> None:
+        """Send an encoded packet; dropped when there is no session."""
+        if self.engine is not None:
+            self.engine.send_packet(packet)
+
+    def encode_event(self, args: tuple[Any, ...], namespace: str, id: int | None) -> EncodedPacket:
+        """An event as it goes out."""
+        return self._event(args, namespace, id)
+
+    def encode_ack(self, args: tuple[Any, ...], namespace: str, id: int) -> EncodedPacket:
+        """An acknowledgement as it goes out."""
+        return self._parser.ack(args, namespace, id)
+
+    # -- losing the connection, and making it again -----------------------------------------------------
+
+    def engine_closed(self, reason: DisconnectReason, error: Exception | None) -> None:
+        """Of the engine: the session is over, or did not come about."""
+        if self.state == "opening":
+            self._attempt_failed(error or TransportError("closed", "", self.address.url))
+            return
+        self._stop_attempt_timer()
+        self.state = "closed"
+        self.backoff.reset()
+        for socket in list(self.nsps.values()):
+            socket.on_engine_close(reason, error)
+        self._fire("close", (reason, error), None, True, False)
+        if self.reconnection and not self._skip_reconnect:
+            self._reconnect()
+
+    def _attempt_failed(self, error: Exception) -> None:
+        self._stop_attempt_timer()
+        self.state = "closed"
+        self._reached_websocket = False
+        self._fire("error", (error,), None, True, False)
+        reconnecting = self._reconnecting
+        if reconnecting:
+            last = self.backoff.attempts >= self.reconnection_attempts
+        else:
+            last = not self._retry_wanted
+        for socket in list(self.nsps.values()):
+            socket.on_connect_failed(error, last or not self.reconnection)
+        # A listener may have called disconnect(), which ends the attempts.
+        if self._skip_reconnect or not self.reconnection:
+            self._reconnecting = False
+            return
+        if reconnecting:
+            self._reconnecting = False
+            self._reconnect()
+            self._tell("reconnect_error", error)
+        elif self._retry_wanted:
+            self._reconnect()
+
+    def _reconnect(self) -> None:
+        if self._reconnecting or self._skip_reconnect:
+            return
+        if self.backoff.attempts >= self.reconnection_attempts:
+            self.backoff.reset()
+            self._tell("reconnect_failed")
+            return
+        self._reconnecting = True
+        delay = self.backoff.duration()
+        self._reconnect_timer = asyncio.get_running_loop().call_later(delay, self._attempt)
+
+    def _attempt(self) -> None:
+        self._reconnect_timer = None
+        if self._skip_reconnect:
+            return
+        self._tell("reconnect_attempt", self.backoff.attempts)
+        self._forward("reconnecting", self.backoff.attempts)
+        # A listener may have disconnected.
+        if not self._skip_reconnect:
+            self._open()
+
+    def _tell(self, event: str, *args: Any) -> None:
+        self._fire(event, args, None, True, False)
+        self._forward(event, *args)
+
+    def _forward(self, event: str, *args: Any) -> None:
+        """A v2 client's sockets get the manager's events too."""
+        if self.protocol == 3:
+            for socket in list(self.nsps.values()):
+                socket._fire(event, args, None, True, False)
+
+    def _stop_attempt_timer(self) -> None:
+        if self._attempt_timer is not None:
+            self._attempt_timer.cancel()
+            self._attempt_timer = None
+
+    # -- closing ----------------------------------------------------------------------------------------
+
+    def disconnect(self) -> None:
+        """Close the connection and do not make it again: the sockets' reason is "forced close"."""
+        self._skip_reconnect = True
+        self._reconnecting = False
+        self.cancel_auto_open()
+        self._stop_attempt_timer()
+        if self._reconnect_timer is not None:
+            self._reconnect_timer.cancel()
+            self._reconnect_timer = None
+        was_open = self.state == "open"
+        self.state = "closed"
+        self.backoff.reset()
+        engine = self.engine
+        if engine is not None and engine.state != "closed":
+            engine.close()
+        if engine is not None:
+            self._closing = {kept for kept in self._closing if kept.state != "closed"} | {engine}
+        if was_open:
+            for socket in list(self.nsps.values()):
+                socket.on_engine_close(DisconnectReason.FORCED_CLOSE, None)
+            self._fire("close", (DisconnectReason.FORCED_CLOSE, None), None, True, False)
+        error = TransportError("the client closed the connection")
+        for socket in list(self.nsps.values()):
+            socket.give_up(error)
+
+    def socket_left(self) -> None:
+        """Of a socket: it needs the connection no more; the last one closes it."""
+        if not any(socket.active for socket in self.nsps.values()):
+            self.disconnect()
+
+    async def close(self) -> None:
+        """Disconnect, and return once the connections are gone."""
+        self.disconnect()
+        closing, self._closing = self._closing, set()
+        for engine in closing:
+            await engine.wait_closed()
+        if self._timers is not None:
+            self._timers.close()
+            self._timers = None
