@@ -46,7 +46,8 @@ function check(name, run) {
         return socket;
       });
     } finally {
-      for (const socket of opened) socket.io.close();
+      // Without the listeners, which may connect again.
+      for (const socket of opened) socket.off().io.close();
     }
   });
 }
@@ -54,6 +55,22 @@ function check(name, run) {
 async function connected(socket) {
   if (!socket.connected) await next(socket, "connect");
   return socket;
+}
+
+/** The next exception that the client reports, which would end this process. */
+function intercept() {
+  const { queueMicrotask } = globalThis;
+  return new Promise((resolve) => {
+    globalThis.queueMicrotask = (task) =>
+      queueMicrotask(() => {
+        try {
+          task();
+        } catch (error) {
+          globalThis.queueMicrotask = queueMicrotask;
+          resolve(error);
+        }
+      });
+  });
 }
 
 /** A server of one answer: `answer(request, response, number)`. */
@@ -208,6 +225,51 @@ check("a connection lost comes back, and what was emitted meanwhile leaves once,
   assert.deepEqual(events, ["reconnect 1", "connect", 0, 1, 2]);
 });
 
+check("connect called from a listener", async (open) => {
+  const socket = await connected(open("/", { transports: ["websocket"] }));
+  socket.on("disconnect", () => socket.connect());
+  for (const number of [1, 2, 3]) {
+    const back = next(socket, "connect");
+    socket.emit("cut", 1);
+    await back;
+    assert.equal(await socket.emitWithAck("echo", number), number);
+    assert.equal(socket.io.reconnecting, false);
+  }
+  await serving(
+    (request, response, number) => {
+      if (request.method === "POST") response.end("ok");
+      else if (number < 3) response.writeHead(500).end();
+      // Then a session that ends with the next poll, and so on.
+      else if (request.url.includes("sid=")) setTimeout(() => response.end("1"), 50);
+      else response.end(`0${HANDSHAKE}\x1e40{"sid":"y"}`);
+    },
+    async (own) => {
+      const refused = open("/", { url: own });
+      refused.on("connect_error", () => refused.connect());
+      for (let i = 0; i < 3; i++) {
+        await next(refused, "connect");
+        assert.equal((await next(refused, "disconnect"))[0], "transport close");
+      }
+      refused.disconnect();
+    },
+  );
+});
+
+check("what cannot be encoded harms nothing else", async (open) => {
+  const cyclic = {};
+  cyclic.self = cyclic;
+  for (const own of [{}, { retries: 1 }]) {
+    const socket = open("/", own);
+    const reported = intercept();
+    socket.emit("echo", cyclic);
+    const answer = socket.emitWithAck("echo", "after");
+    assert.match((await reported).message, /circular/);
+    assert.equal(await answer, "after");
+    assert.throws(() => socket.emit("echo", cyclic), /circular/);
+    assert.equal(await socket.emitWithAck("echo", "last"), "last");
+  }
+});
+
 check("disconnect ends it all, and connect takes it up again", async (open) => {
   const socket = await connected(open());
   const gone = next(socket, "disconnect");
@@ -306,16 +368,7 @@ check("reserved names, catch-all listeners, and listeners that throw", async (op
   const any = (...args) => seen.push(["in", ...args.slice(0, 2)]);
   socket.onAny(any).prependAny((name) => seen.push(["first", name]));
   socket.onAnyOutgoing((...args) => seen.push(["out", ...args]));
-  const { queueMicrotask } = globalThis;
-  const reported = new Promise((resolve) => {
-    globalThis.queueMicrotask = (task) => {
-      try {
-        task();
-      } catch (error) {
-        resolve(error);
-      }
-    };
-  });
+  const reported = intercept();
   socket.on("welcome", () => {
     throw new Error("in a listener");
   });
@@ -323,7 +376,6 @@ check("reserved names, catch-all listeners, and listeners that throw", async (op
   await connected(socket);
   assert.equal(await socket.emitWithAck("echo", "x"), "x");
   assert.equal((await reported).message, "in a listener");
-  globalThis.queueMicrotask = queueMicrotask;
   const incoming = seen.filter(([kind]) => kind !== "out");
   assert.deepEqual(incoming, [["first", "welcome"], ["in", "welcome", "/other"], ["on", "/other"]]);
   assert.equal(seen.length, 4);

@@ -965,7 +965,13 @@ var io = (() => {
         this.#advance();
       };
       settle[takesError] = true;
-      this.#dispatch(entry.data, settle, entry.flags);
+      try {
+        this.#dispatch(entry.data, settle, entry.flags);
+      } catch (error) {
+        this.#queue.shift();
+        guarded(this.#advance, this, []);
+        throw error;
+      }
     }
     // --- What the manager reports
     #onOpen() {
@@ -1038,8 +1044,8 @@ var io = (() => {
       this.#pid = pid;
       this.connected = true;
       this.receiveBuffer.splice(0).forEach((args) => this.#deliver(args));
-      this.sendBuffer.splice(0).forEach(({ packet, options }) => this.#sendEvent(packet, options));
-      this.#advance();
+      this.sendBuffer.splice(0).forEach(({ packet, options }) => guarded(this.#sendEvent, this, [packet, options]));
+      guarded(this.#advance, this, []);
       this.emitReserved("connect");
     }
     #onEvent({ data = [], id }) {
@@ -1174,6 +1180,12 @@ var io = (() => {
     /** Opens the connection. `callback(error)` is told how it went, and then reconnection is its business. */
     open(callback) {
       if (this.#state !== "closed") return this;
+      this.#end();
+      this.#reconnecting = false;
+      this.#connect(callback);
+      return this;
+    }
+    #connect(callback) {
       this.#state = "opening";
       this.#skipReconnect = false;
       const failed = (error) => {
@@ -1181,14 +1193,14 @@ var io = (() => {
         this.#state = "closed";
         this.emit("error", error);
         if (callback) callback(error);
-        else if (this.#settings.reconnection && !this.#reconnecting && this.#attempts === 0) this.#reconnect();
+        else if (this.#settings.reconnection) this.#reconnect();
       };
       let engine;
       try {
         engine = this.engine = new Engine(this.uri, this.opts);
       } catch (error) {
         queueMicrotask(() => this.#state === "opening" && failed(error));
-        return this;
+        return;
       }
       this.#endings.push(
         subscribe(engine, "open", () => {
@@ -1205,7 +1217,6 @@ var io = (() => {
         }, limit);
         this.#endings.push(() => this.#timers.clear(timer));
       }
-      return this;
     }
     #end() {
       this.#endings.splice(0).forEach((end) => end());
@@ -1241,7 +1252,7 @@ var io = (() => {
       if (this.#settings.reconnection && !this.#skipReconnect) this.#reconnect();
     }
     #reconnect() {
-      if (this.#reconnecting || this.#skipReconnect) return;
+      if (this.#reconnecting || this.#skipReconnect || this.#state !== "closed") return;
       if (this.#attempts >= this.#settings.reconnectionAttempts) {
         this.#attempts = 0;
         this.emit("reconnect_failed");
@@ -1251,8 +1262,8 @@ var io = (() => {
       const timer = this.#timers.set(() => {
         if (this.#skipReconnect) return;
         this.emit("reconnect_attempt", this.#attempts);
-        if (this.#skipReconnect) return;
-        this.open((error) => {
+        if (this.#skipReconnect || this.#state !== "closed") return;
+        this.#connect((error) => {
           this.#reconnecting = false;
           if (error) {
             this.#reconnect();

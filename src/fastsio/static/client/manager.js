@@ -94,6 +94,14 @@ export class Manager extends Emitter {
   /** Opens the connection. `callback(error)` is told how it went, and then reconnection is its business. */
   open(callback) {
     if (this.#state !== "closed") return this;
+    // Whoever asks does not wait for the next attempt.
+    this.#end();
+    this.#reconnecting = false;
+    this.#connect(callback);
+    return this;
+  }
+
+  #connect(callback) {
     this.#state = "opening";
     this.#skipReconnect = false;
     const failed = (error) => {
@@ -101,7 +109,7 @@ export class Manager extends Emitter {
       this.#state = "closed";
       this.emit("error", error);
       if (callback) callback(error);
-      else if (this.#settings.reconnection && !this.#reconnecting && this.#attempts === 0) this.#reconnect();
+      else if (this.#settings.reconnection) this.#reconnect();
     };
     let engine;
     try {
@@ -109,7 +117,7 @@ export class Manager extends Emitter {
     } catch (error) {
       // An address or option that nothing can be done with; listeners come first.
       queueMicrotask(() => this.#state === "opening" && failed(error));
-      return this;
+      return;
     }
     this.#endings.push(
       subscribe(engine, "open", () => {
@@ -126,7 +134,6 @@ export class Manager extends Emitter {
       }, limit);
       this.#endings.push(() => this.#timers.clear(timer));
     }
-    return this;
   }
 
   #end() {
@@ -168,7 +175,8 @@ export class Manager extends Emitter {
   }
 
   #reconnect() {
-    if (this.#reconnecting || this.#skipReconnect) return;
+    // A listener may have opened it again.
+    if (this.#reconnecting || this.#skipReconnect || this.#state !== "closed") return;
     if (this.#attempts >= this.#settings.reconnectionAttempts) {
       this.#attempts = 0;
       this.emit("reconnect_failed");
@@ -178,9 +186,9 @@ export class Manager extends Emitter {
     const timer = this.#timers.set(() => {
       if (this.#skipReconnect) return;
       this.emit("reconnect_attempt", this.#attempts);
-      // A listener may have thought better of it.
-      if (this.#skipReconnect) return;
-      this.open((error) => {
+      // A listener may have thought better of it, or been faster.
+      if (this.#skipReconnect || this.#state !== "closed") return;
+      this.#connect((error) => {
         this.#reconnecting = false;
         if (error) {
           this.#reconnect();

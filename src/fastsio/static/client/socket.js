@@ -206,7 +206,14 @@ export class Socket extends Emitter {
       this.#advance();
     };
     settle[takesError] = true;
-    this.#dispatch(entry.data, settle, entry.flags);
+    try {
+      this.#dispatch(entry.data, settle, entry.flags);
+    } catch (error) {
+      // It cannot be encoded, now or later.
+      this.#queue.shift();
+      guarded(this.#advance, this, []);
+      throw error;
+    }
   }
 
   // --- What the manager reports
@@ -287,8 +294,9 @@ export class Socket extends Emitter {
     this.#pid = pid;
     this.connected = true;
     this.receiveBuffer.splice(0).forEach((args) => this.#deliver(args));
-    this.sendBuffer.splice(0).forEach(({ packet, options }) => this.#sendEvent(packet, options));
-    this.#advance();
+    // One that cannot be encoded keeps none of the others back.
+    this.sendBuffer.splice(0).forEach(({ packet, options }) => guarded(this.#sendEvent, this, [packet, options]));
+    guarded(this.#advance, this, []);
     this.emitReserved("connect");
   }
 
