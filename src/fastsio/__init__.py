@@ -2,7 +2,7 @@
 
 from fastsio import exceptions
 from fastsio._emitter import EventEmitter
-from fastsio.client import Client
+from fastsio.client import Client, SyncClient
 from fastsio.exceptions import (
     AckTimeout,
     ConnectError,
@@ -33,6 +33,7 @@ __all__ = [
     "PacketError",
     "Server",
     "Socket",
+    "SyncClient",
     "TransportError",
     "exceptions",
 ]

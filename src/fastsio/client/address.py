@@ -120,4 +120,4 @@ async def _through_proxy(proxy: str, host: str, port: int) -> socket.socket:
         raise OptionError(
             "option proxy needs python-socks: pip install 'fastsio[proxy]' installs it"
         ) from None
-    return await Proxy.from_url(proxy).connect(dest_host=host, dest_port=port)  # type: ignore[no-any-return]
+    return await Proxy.from_url(proxy).connect(dest_host=host, dest_port=port)

@@ -300,6 +300,8 @@ class Manager(EventEmitter):
         if self.backoff.attempts >= self.reconnection_attempts:
             self.backoff.reset()
             self._tell("reconnect_failed")
+            for socket in list(self.nsps.values()):
+                socket.on_reconnect_failed()
             return
         self._reconnecting = True
         delay = self.backoff.duration()

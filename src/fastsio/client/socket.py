@@ -26,7 +26,7 @@ from fastsio.types import DisconnectReason
 if TYPE_CHECKING:
     from fastsio.client.manager import Manager
 
-__all__ = ["EventStream", "Socket", "SocketOperator"]
+__all__ = ["Ack", "EventStream", "Socket", "SocketOperator"]
 
 logger = logging.getLogger("fastsio.client")
 
@@ -69,7 +69,7 @@ class _PendingAck:
             self.settle(AckTimeout(self.seconds), [])
 
 
-class _Ack:
+class Ack:
     """What a handler calls when the server asked for an acknowledgement; only its first call is sent."""
 
     __slots__ = ("_id", "_socket")
@@ -278,6 +278,10 @@ class Socket(EventEmitter):
             self.give_up(error)
         self._fire("connect_error", (error,), None, True, False)
 
+    def on_reconnect_failed(self) -> None:
+        """Of the manager: there will be no further attempt."""
+        self._end_streams()
+
     def on_engine_close(self, reason: DisconnectReason, error: Exception | None) -> None:
         """Of the manager: the session is over."""
         if not self._active:
@@ -298,6 +302,7 @@ class Socket(EventEmitter):
         self.give_up(error)
         self._fire("connect_error", (error,), None, True, False)
         if not self._active:
+            self._end_streams()
             self.manager.socket_left()
 
     # -- disconnecting ----------------------------------------------------------------------------------
@@ -327,7 +332,7 @@ class Socket(EventEmitter):
         self._receive_buffer.clear()
         self._drop_acks(reason)
         self._fire("disconnect", (reason, error), None, True, False)
-        if not self._active:
+        if not self._active or not self.manager.reconnection:
             self._end_streams()
 
     def _drop_acks(self, reason: DisconnectReason) -> None:
@@ -605,7 +610,7 @@ class Socket(EventEmitter):
         args = packet.data
         if not args:
             return
-        ack = None if packet.id is None else _Ack(self, packet.id)
+        ack = None if packet.id is None else Ack(self, packet.id)
         name = args[0]
         if type(name) is not str:
             name = str(name)
