@@ -1,0 +1,893 @@
+"""The clients over real connections: against fastsio's server, and against servers that misbehave."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import json
+import re
+import ssl
+import subprocess
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fastsio import (
+    AckTimeout,
+    Client,
+    ConnectError,
+    ConnectionRefused,
+    Disconnected,
+    Server,
+    Socket,
+    SyncClient,
+    TransportError,
+)
+
+Make = Callable[..., Any]
+
+TRANSPORTS = {
+    "websocket": ["websocket"],
+    "polling": ["polling"],
+    "upgrade": ["polling", "websocket"],
+}
+QUICK = {"reconnection_delay": 0.02, "reconnection_delay_max": 0.05, "auto_connect": False}
+
+
+async def until(condition: Callable[[], Any], timeout: float = 4.0) -> None:
+    """Wait for something another task does."""
+    deadline = asyncio.get_running_loop().time() + timeout
+    while not condition():
+        assert asyncio.get_running_loop().time() < deadline, "it never happened"
+        await asyncio.sleep(0.005)
+
+
+def behave(io: Server) -> None:
+    """What the tests ask of a server."""
+
+    def connection(socket: Socket) -> None:
+        socket.emit("welcome", socket.nsp.name, b"\x00\xff")
+
+        @socket.on("echo")
+        def echo(value: Any) -> Any:
+            return value
+
+        @socket.on("back")
+        def back(value: Any) -> None:
+            socket.emit("back", value)
+
+        @socket.on("ask")
+        async def ask(value: Any) -> None:
+            socket.emit("answered", await socket.emit_with_ack("question", value))
+
+        @socket.on("silent")
+        def silent(ack: Callable[..., None]) -> None:
+            pass
+
+        @socket.on("whoami")
+        def whoami() -> Any:
+            handshake = socket.handshake
+            return [handshake.auth, handshake.query.get("q"), handshake.headers.get("x-test")]
+
+        @socket.on("kick")
+        def kick(close: bool) -> None:
+            socket.disconnect(close)
+
+    def guard(socket: Socket) -> None:
+        if socket.handshake.auth.get("token") != "good":
+            raise ConnectionRefused("nope", {"code": 7})
+
+    for namespace in ("/", "/chat"):
+        io.of(namespace).on("connection", connection)
+    io.of("/guarded").use(guard)
+
+
+def address(io: Server, path: str = "") -> str:
+    return f"http://127.0.0.1:{io.port}{path}"
+
+
+@asynccontextmanager
+async def connected(url: str, **options: Any) -> AsyncIterator[Client]:
+    client = Client(url, **{**QUICK, **options})
+    try:
+        await client.connect()
+        yield client
+    finally:
+        await client.close()
+
+
+@pytest.mark.parametrize("protocol", [4, 3])
+@pytest.mark.parametrize("mode", TRANSPORTS)
+class TestEveryTransport:
+    async def test_events_acks_binary_namespaces(self, make_server: Make, mode: str, protocol: int) -> None:
+        io = await make_server(behave, ping_interval=0.1, ping_timeout=2)
+        client = Client(address(io), transports=TRANSPORTS[mode], protocol=protocol, **QUICK)
+        chat = client.of("/chat")
+        seen: list[Any] = []
+        client.on_any(lambda *args: seen.append(args))
+        chat.on("welcome", lambda *args: seen.append(("chat", *args)))
+        client.on("question", lambda value: {"got": value})
+        early = asyncio.ensure_future(client.emit_with_ack("echo", "early"))
+        try:
+            await client.connect()
+            assert await early == "early"
+            assert client.id is not None and chat.id is not None and client.id != chat.id
+            value = {"a": [1, 2.5, None, "ü😀\ud800"], "b": b"\x00\x01" * 3000}
+            assert await client.emit_with_ack("echo", value) == value
+            assert await chat.emit_with_ack("echo", b"") == b""
+            client.emit("ask", b"x")
+            for number in range(200):
+                client.emit("back", number)
+            await until(lambda: ("back", 199) in seen and any(entry[0] == "answered" for entry in seen))
+            assert [entry[1] for entry in seen if entry[0] == "back"] == list(range(200))
+            assert ("answered", {"got": b"x"}) in seen
+            assert ("welcome", "/", b"\x00\xff") in seen and ("chat", "/chat", b"\x00\xff") in seen
+            assert client.manager.engine is not None
+            if mode == "upgrade":
+                await until(lambda: client.manager.engine.transport == "websocket")
+            # Over several heartbeats.
+            await asyncio.sleep(0.35)
+            assert client.connected
+            assert client.manager.engine.transport == ("polling" if mode == "polling" else "websocket")
+            assert await client.emit_with_ack("echo", 1) == 1
+        finally:
+            await client.close()
+        assert not client.connected and client.id is None
+
+    async def test_refused(self, make_server: Make, mode: str, protocol: int) -> None:
+        io = await make_server(behave)
+        options: dict[str, Any] = {"transports": TRANSPORTS[mode], "protocol": protocol, **QUICK}
+        client = Client(address(io), **options)
+        guarded = client.of("/guarded")
+        try:
+            with pytest.raises(ConnectError) as caught:
+                await client.connect("/nowhere")
+            assert sorted(caught.value.refused) == ["/guarded", "/nowhere"]
+            assert client.connected and not guarded.connected
+            assert await client.emit_with_ack("echo", 1) == 1
+            if protocol == 4:
+                error = caught.value.refused["/guarded"]
+                assert isinstance(error, ConnectionRefused)
+                assert (error.message, error.data) == ("nope", {"code": 7})
+                guarded.auth = {"token": "good"}
+                await guarded.connect()
+                assert guarded.connected
+        finally:
+            await client.close()
+
+    async def test_the_server_disconnects(self, make_server: Make, mode: str, protocol: int) -> None:
+        io = await make_server(behave)
+        async with connected(address(io), transports=TRANSPORTS[mode], protocol=protocol) as client:
+            reasons: list[str] = []
+            client.on("disconnect", reasons.append)
+            client.emit("kick", False)
+            await until(lambda: reasons)
+            assert reasons == ["io server disconnect"] and not client.active
+
+    async def test_the_client_disconnects(self, make_server: Make, mode: str, protocol: int) -> None:
+        ends: list[str] = []
+
+        def setup(io: Server) -> None:
+            @io.on("connection")
+            def connection(socket: Socket) -> None:
+                socket.on("last", lambda value: ends.append(value))
+                socket.on("disconnect", lambda reason: ends.append(str(reason)))
+
+        io = await make_server(setup)
+        async with connected(address(io), transports=TRANSPORTS[mode], protocol=protocol) as client:
+            client.emit("last", "words")
+        await until(lambda: len(ends) == 2)
+        assert ends == ["words", "client namespace disconnect"]
+
+    async def test_restart(self, make_server: Make, mode: str, protocol: int) -> None:
+        """The server goes and comes back: what is emitted meanwhile arrives, once and in order."""
+        first = await make_server(behave)
+        port = first.port
+        async with connected(address(first), transports=TRANSPORTS[mode], protocol=protocol) as client:
+            log: list[Any] = []
+            client.on("disconnect", lambda reason: log.append(str(reason)))
+            client.on("connect", lambda: log.append("connect"))
+            client.on("back", log.append)
+            await first.close(grace=0.1)
+            await until(lambda: log)
+            for number in range(3):
+                client.emit("back", number)
+            second = Server()
+            behave(second)
+            await second.listen(port, "127.0.0.1")
+            try:
+                await until(lambda: 2 in log)
+                assert log[0] in ("transport close", "transport error")
+                assert log[1:] == ["connect", 0, 1, 2]
+            finally:
+                await client.close()
+                await second.close(grace=0.1)
+
+
+class TestOptions:
+    async def test_query_headers_auth_path(self, make_server: Make) -> None:
+        io = await make_server(behave, path="/other")
+
+        async def auth() -> dict[str, str]:
+            return {"token": "t"}
+
+        for mode in TRANSPORTS.values():
+            async with connected(
+                address(io, "/chat"),
+                path="/other/",
+                query={"q": "ä &"},
+                extra_headers={"X-Test": "yes"},
+                auth=auth,
+                transports=mode,
+            ) as client:
+                assert client.nsp == "/chat"
+                assert await client.emit_with_ack("whoami") == [{"token": "t"}, "ä &", "yes"]
+
+    async def test_no_upgrade(self, make_server: Make) -> None:
+        io = await make_server(behave)
+        async with connected(address(io), upgrade=False) as client:
+            await asyncio.sleep(0.1)
+            assert client.manager.engine is not None and client.manager.engine.transport == "polling"
+
+    async def test_try_all_transports(self, make_server: Make) -> None:
+        io = await make_server(behave, transports=["polling"])
+        with pytest.raises(ConnectError, match=r"HTTP 400.*Transport unknown") as caught:
+            async with connected(address(io), transports=["websocket"]):
+                pass
+        error = caught.value.refused["/"]
+        assert isinstance(error, TransportError)
+        assert (error.transport, error.status) == ("websocket", 400)
+        async with connected(
+            address(io), transports=["websocket", "polling"], try_all_transports=True
+        ) as client:
+            assert client.manager.engine is not None and client.manager.engine.transport == "polling"
+
+    async def test_auto_connect(self, make_server: Make) -> None:
+        io = await make_server(behave)
+        client = Client(address(io))
+        await until(lambda: client.connected)
+        await client.close()
+
+    async def test_msgpack_reports_a_server_that_speaks_json(self, make_server: Make) -> None:
+        io = await make_server(behave)
+        client = Client(address(io), parser="msgpack", transports=["websocket"], reconnection=False, **QUICK)
+        with pytest.raises(ConnectError):
+            await client.connect()
+        await client.close()
+
+    async def test_max_payload_is_honoured(self, make_server: Make) -> None:
+        io = await make_server(behave, max_http_buffer_size=3000)
+        async with connected(address(io), transports=["polling"]) as client:
+            asked = [client.emit_with_ack("echo", "x" * 900) for _ in range(20)]
+            assert await asyncio.gather(*asked) == ["x" * 900] * 20
+
+    async def test_tls(self, make_server: Make, tmp_path: Path) -> None:
+        key, crt = tmp_path / "k.pem", tmp_path / "c.pem"
+        subprocess.run(
+            [
+                *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
+                *("-nodes", "-days", "2", "-subj", "/CN=localhost", "-keyout", key, "-out", crt),
+                *("-addext", "subjectAltName=DNS:localhost"),
+            ],
+            check=True,
+            capture_output=True,
+        )
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(crt, key)
+        io = Server()
+        behave(io)
+        await io.listen(0, "127.0.0.1", ssl=context)
+        url = f"https://localhost:{io.port}"
+        try:
+            for mode in TRANSPORTS.values():
+                trusting = ssl.create_default_context(cafile=str(crt))
+                async with connected(url, ssl=trusting, transports=mode) as client:
+                    assert await client.emit_with_ack("echo", 1) == 1
+            with pytest.raises(ConnectError, match=r"(?i)certificate.verify.failed"):
+                async with connected(url):
+                    pass
+        finally:
+            await io.close(grace=0.1)
+
+    async def test_unix_socket(self, make_server: Make, tmp_path: Path) -> None:
+        io = await make_server(behave)
+        path = str(tmp_path / "s")
+
+        async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await join(reader, writer, *await asyncio.open_connection("127.0.0.1", io.port))
+
+        server = await asyncio.start_unix_server(relay, path)
+        async with connected("http://localhost/chat", unix_socket=path) as client:
+            assert await client.emit_with_ack("echo", 1) == 1
+        server.close()
+
+    @pytest.mark.parametrize("mode", TRANSPORTS)
+    async def test_http_proxy(self, make_server: Make, mode: str) -> None:
+        pytest.importorskip("python_socks")
+        io = await make_server(behave)
+        asked: list[bytes] = []
+
+        async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            head = await reader.readuntil(b"\r\n\r\n")
+            asked.append(head.split(b"\r\n")[0])
+            writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            await join(reader, writer, *await asyncio.open_connection("127.0.0.1", io.port))
+
+        server = await asyncio.start_server(proxy, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with connected("http://far.test:81", proxy=url, transports=TRANSPORTS[mode]) as client:
+            assert await client.emit_with_ack("echo", 1) == 1
+        server.close()
+        assert asked and set(asked) == {b"CONNECT far.test:81 HTTP/1.1"}
+
+
+async def join(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    other_reader: asyncio.StreamReader,
+    other_writer: asyncio.StreamWriter,
+) -> None:
+    """Pass bytes both ways until both sides are through."""
+
+    async def one_way(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        try:
+            while data := await source.read(65536):
+                target.write(data)
+        except ConnectionError:
+            pass
+        target.close()
+
+    await asyncio.gather(one_way(reader, other_writer), one_way(other_reader, writer))
+
+
+HANDSHAKE = json.dumps(
+    {"sid": "abc", "upgrades": [], "pingInterval": 25000, "pingTimeout": 20000, "maxPayload": 1000}
+)
+
+
+def http_response(body: str | bytes, status: str = "200 OK", headers: str = "") -> bytes:
+    data = body.encode() if isinstance(body, str) else body
+    return f"HTTP/1.1 {status}\r\nContent-Length: {len(data)}\r\n{headers}\r\n".encode() + data
+
+
+def accept_websocket(head: bytes) -> bytes:
+    key = re.search(rb"Sec-WebSocket-Key: (\S+)", head)
+    assert key is not None
+    digest = hashlib.sha1(key[1] + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
+    return (
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: " + base64.b64encode(digest) + b"\r\n\r\n"
+    )
+
+
+def frame(text: str | bytes, opcode: int = 1) -> bytes:
+    data = text.encode() if isinstance(text, str) else text
+    return (
+        bytes([0x80 | opcode, len(data)]) + data
+        if len(data) < 126
+        else (bytes([0x80 | opcode, 126]) + len(data).to_bytes(2, "big") + data)
+    )
+
+
+Answer = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def hostile(answer: Answer) -> AsyncIterator[str]:
+    """A server that answers each request head as ``answer`` does; its URL."""
+    writers: list[asyncio.StreamWriter] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = re.search(rb"Content-Length: (\d+)", head)
+                if length is not None:
+                    await reader.readexactly(int(length[1]))
+                await answer(head, writer)
+        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError):
+            pass
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        for writer in writers:
+            writer.close()
+        await asyncio.sleep(0)
+
+
+WEBSOCKET = {"transports": ["websocket"]}
+POLLING = {"transports": ["polling"]}
+
+
+def always(data: bytes, close: bool = False) -> Answer:
+    async def answer(head: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(data)
+        if close:
+            writer.close()
+
+    return answer
+
+
+def websocket(*frames: bytes, close: bool = False) -> Answer:
+    async def answer(head: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(accept_websocket(head) + b"".join(frames))
+        if close:
+            writer.close()
+
+    return answer
+
+
+OPEN = frame("0" + HANDSHAKE)
+
+#: Name: transport, what the server does, what the error says.
+IN_THE_HANDSHAKE: dict[str, tuple[dict[str, Any], Answer, str]] = {
+    "garbage-polling": (POLLING, always(b"SSH-2.0-OpenSSH\r\n"), "no HTTP response"),
+    "garbage-websocket": (WEBSOCKET, always(b"SSH-2.0-OpenSSH\r\n"), "no HTTP response"),
+    "closed-polling": (POLLING, always(b"", close=True), "connection lost"),
+    "closed-websocket": (WEBSOCKET, always(b"", close=True), "connection lost in the handshake"),
+    "half-polling": (POLLING, always(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n0{", True), "lost"),
+    "half-websocket": (WEBSOCKET, always(b"HTTP/1.1 101 Sw", True), "connection lost in the handshake"),
+    "404-polling": (
+        POLLING,
+        always(http_response("no such page", "404 Not Found")),
+        "HTTP 404: no such page",
+    ),
+    "404-websocket": (WEBSOCKET, always(http_response("no such page", "404 Not Found")), "HTTP 404: no such"),
+    "redirect": (POLLING, always(http_response("", "302 Found", "Location: /\r\n")), "HTTP 302"),
+    "html": (POLLING, always(http_response("<html>")), "cannot decode"),
+    "wrong-packet": (POLLING, always(http_response('40{"sid":"x"}')), "began with packet 4"),
+    "no-sid": (POLLING, always(http_response('0{"pingInterval":1,"pingTimeout":1}')), "handshake cannot be"),
+    "bad-interval": (
+        POLLING,
+        always(http_response('0{"sid":"a","pingInterval":"x","pingTimeout":1}')),
+        "handshake cannot be read",
+    ),
+    "long-header": (
+        POLLING,
+        always(b"HTTP/1.1 200 OK\r\nA: " + b"x" * 70_000 + b"\r\nContent-Length: 0\r\n\r\n"),
+        "no HTTP response",
+    ),
+    "oversized": (
+        {**POLLING, "max_message_size": 50},
+        always(http_response("0" + HANDSHAKE)),
+        "more than 50 bytes .option max_message_size",
+    ),
+    "unasked-upgrade": (
+        POLLING,
+        always(b"HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"),
+        "unasked",
+    ),
+    "wrong-accept": (
+        WEBSOCKET,
+        always(
+            b"HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n"
+        ),
+        "Sec-WebSocket-Accept is wrong",
+    ),
+    "bad-frame": (WEBSOCKET, websocket(b"\xf1\x00"), "broke RFC 6455"),
+    "masked-frame": (WEBSOCKET, websocket(b"\x81\x81aaaab"), "broke RFC 6455"),
+    "oversized-frame": (
+        {**WEBSOCKET, "max_message_size": 50},
+        websocket(OPEN),
+        "option max_message_size",
+    ),
+    "closed-1008": (WEBSOCKET, websocket(frame(b"\x03\xf0policy", 8)), "closed by the server: 1008 policy"),
+    "websocket-json": (WEBSOCKET, websocket(frame("0{")), "handshake cannot be read"),
+    "websocket-empty": (WEBSOCKET, websocket(frame("")), "cannot decode"),
+    "dies": (WEBSOCKET, websocket(OPEN, close=True), "closed by the server"),
+    "accepted-as-v2": (WEBSOCKET, websocket(OPEN, frame("40")), "protocol=3"),
+    "parse-error": (WEBSOCKET, websocket(OPEN, frame("42[")), "cannot decode a packet"),
+    "disconnected-while-joining": (WEBSOCKET, websocket(OPEN, frame("41")), "io server disconnect"),
+    "never-answers": ({**WEBSOCKET, "timeout": 0.1}, always(b""), "within 0.1 s"),
+    "never-answers-polling": ({**POLLING, "timeout": 0.1}, always(b""), "within 0.1 s"),
+    "never-accepts": ({**WEBSOCKET, "timeout": 0.1}, websocket(OPEN), "not accepted / within 0.1 s"),
+}
+
+
+class TestMisbehavingServers:
+    @pytest.fixture(autouse=True)
+    def short_goodbyes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """These servers do not answer a close frame."""
+        monkeypatch.setattr("fastsio.client.websocket._CLOSE_TIMEOUT", 0.02)
+
+    @pytest.mark.parametrize("name", IN_THE_HANDSHAKE)
+    async def test_in_the_handshake(self, name: str, caplog: pytest.LogCaptureFixture) -> None:
+        """The error says what happened, and where; nothing is left behind, and nothing hangs."""
+        options, answer, words = IN_THE_HANDSHAKE[name]
+        async with hostile(answer) as url:
+            client = Client(url, **{**QUICK, **options})
+            errors: list[Exception] = []
+            client.on("connect_error", errors.append)
+            with pytest.raises(ConnectError, match=words) as caught:
+                await asyncio.wait_for(client.connect(), 5)
+            assert url in str(caught.value)
+            await client.close()
+            assert [task for task in asyncio.all_tasks() if "_dial" in repr(task)] == []
+        assert not caplog.records
+
+    @pytest.mark.parametrize("mode", ["websocket", "polling"])
+    async def test_nobody_listens(self, mode: str) -> None:
+        async with hostile(always(b"")) as url:
+            pass
+        client = Client(url, transports=[mode], reconnection_attempts=2, **QUICK)
+        log: list[str] = []
+        client.manager.on("reconnect_attempt", lambda n: log.append(f"attempt {n}"))
+        client.manager.on("reconnect_failed", lambda: log.append("failed"))
+        client.on("connect_error", lambda error: log.append(str(error.__cause__)[:30]))
+        with pytest.raises(ConnectError, match=f"{mode} {url}:.*cannot connect"):
+            await client.connect(retry=True)
+        assert [entry for entry in log if not entry.startswith("attempt")].count("failed") == 1
+        assert "attempt 2" in log and "attempt 3" not in log
+        await client.close()
+
+    @pytest.mark.parametrize(
+        ("frames", "reason", "words"),
+        [
+            ([frame("2[")], "transport error", None),
+            ([frame("42[1")], "parse error", "cannot decode a packet"),
+            ([frame('451-["a",{"_placeholder":true,"num":5}]'), frame(b"x", 2)], "parse error", "cannot"),
+            ([frame('4599-["a"]')], "parse error", "attachments"),
+            ([frame(b"x", 2)], "parse error", "cannot decode"),
+            ([frame("9")], "transport error", "cannot decode"),
+            ([frame("\x00")], "transport error", "cannot decode"),
+            ([frame(b"\xff\xff")], "transport error", "broke RFC 6455"),
+            ([frame(b"\x03\xe8", 8)], "transport close", "closed by the server"),
+            ([frame(b"\x03\xf3", 8)], "transport error", "1011"),
+        ],
+    )
+    async def test_later(self, frames: list[bytes], reason: str, words: str | None) -> None:
+        """A connection that breaks the rules is dropped with a reason, and made again."""
+        if words is None:  # a ping with data is answered in kind, and nothing else happens
+            frames = [frame("2["), frame(b"", 8)]
+            reason, words = "transport close", "closed by the server"
+        count = 0
+
+        async def answer(head: bytes, writer: asyncio.StreamWriter) -> None:
+            nonlocal count
+            count += 1
+            writer.write(accept_websocket(head) + OPEN + frame('40{"sid":"s"}'))
+            if count == 1:
+                await asyncio.sleep(0.01)
+                writer.write(b"".join(frames))
+
+        async with hostile(answer) as url, connected(url, **WEBSOCKET) as client:
+            ends: list[Any] = []
+            client.on("disconnect", lambda *args: ends.append(args))
+            await until(lambda: ends and client.connected)
+            assert ends[0][0] == reason
+            assert words in str(ends[0][1]) and url in str(ends[0][1])
+            assert count == 2
+
+    async def test_wrong_acks_are_ignored(self) -> None:
+        noise = ['43["none"]', '4399["unknown"]', "43", '430["right"]', '430["twice"]', '42["after"]']
+
+        async def answer(head: bytes, writer: asyncio.StreamWriter) -> None:
+            writer.write(accept_websocket(head) + OPEN + frame('40{"sid":"s"}'))
+            await asyncio.sleep(0.02)
+            writer.write(b"".join(map(frame, noise)))
+
+        async with hostile(answer) as url, connected(url, **WEBSOCKET) as client:
+            after: list[int] = []
+            client.on("after", lambda: after.append(1))
+            assert await client.timeout(2).emit_with_ack("x") == "right"
+            await until(lambda: after)
+            assert client.connected
+
+    async def test_heartbeat_of_a_half_open_connection(self) -> None:
+        silent = json.dumps({"sid": "a", "upgrades": [], "pingInterval": 50, "pingTimeout": 50})
+        answer = websocket(frame("0" + silent), frame('40{"sid":"s"}'))
+        async with hostile(answer) as url, connected(url, reconnection=False, **WEBSOCKET) as client:
+            ends: list[Any] = []
+            client.on("disconnect", lambda *args: ends.append(args))
+            asked = asyncio.ensure_future(client.emit_with_ack("x"))
+            await until(lambda: ends)
+            assert ends[0][0] == "ping timeout" and "no ping from the server for 0.1 s" in str(ends[0][1])
+            with pytest.raises(Disconnected):
+                await asked
+
+    async def test_heartbeat_of_protocol_3(self) -> None:
+        silent = json.dumps({"sid": "a", "upgrades": [], "pingInterval": 50, "pingTimeout": 50})
+        answer = websocket(frame("0" + silent), frame("40"))
+        async with (
+            hostile(answer) as url,
+            connected(url, protocol=3, reconnection=False, **WEBSOCKET) as client,
+        ):
+            ends: list[Any] = []
+            client.on("disconnect", lambda *args: ends.append(args))
+            await until(lambda: ends)
+            assert ends[0][0] == "ping timeout" and "did not answer a ping" in str(ends[0][1])
+
+    @pytest.mark.parametrize("probe", ["refused", "closed", "wrong", "silent"])
+    async def test_an_upgrade_that_fails_leaves_polling(self, probe: str) -> None:
+        offer = HANDSHAKE.replace('"upgrades": []', '"upgrades": ["websocket"]')
+        waiting: list[asyncio.StreamWriter] = []
+        probed = []
+
+        async def answer(head: bytes, writer: asyncio.StreamWriter) -> None:
+            if b"transport=websocket" in head:
+                probed.append(head)
+                if probe == "refused":
+                    writer.write(http_response("", "403 Forbidden"))
+                else:
+                    writer.write(accept_websocket(head))
+                    if probe == "closed":
+                        writer.close()
+                    elif probe == "wrong":
+                        writer.write(frame("3nope"))
+            elif head.startswith(b"POST"):
+                writer.write(http_response("ok"))
+                if waiting:
+                    waiting.pop().write(http_response('430["ack"]'))
+            elif b"sid=" not in head:
+                writer.write(http_response(f'0{offer}\x1e40{{"sid":"s"}}'))
+            else:
+                waiting.append(writer)
+
+        async with hostile(answer) as url, connected(url, timeout=0.2) as client:
+            await until(lambda: probed)
+            await asyncio.sleep(0.3 if probe == "silent" else 0.05)
+            while not waiting:
+                await asyncio.sleep(0.005)
+            assert await client.timeout(2).emit_with_ack("x") == "ack"
+            assert client.manager.engine is not None and client.manager.engine.transport == "polling"
+
+    async def test_cookies_go_back(self) -> None:
+        heads: list[bytes] = []
+
+        async def answer(head: bytes, writer: asyncio.StreamWriter) -> None:
+            heads.append(head)
+            body = f'0{HANDSHAKE}\x1e40{{"sid":"s"}}' if b"sid=" not in head else ""
+            if b"sid=" not in head or head.startswith(b"POST"):
+                writer.write(http_response(body or "ok", headers="Set-Cookie: lb=7; Path=/\r\n"))
+
+        async with hostile(answer) as url:
+            async with connected(url, with_credentials=True, **POLLING):
+                await until(lambda: len(heads) >= 2)
+            assert b"Cookie" not in heads[0] and b"Cookie: lb=7\r\n" in heads[1]
+
+    async def test_data_in_tiny_pieces(self) -> None:
+        async def answer(head: bytes, writer: asyncio.StreamWriter) -> None:
+            data = (
+                accept_websocket(head) + OPEN + frame('40{"sid":"s"}') + frame('42["e","' + "ü" * 300 + '"]')
+            )
+            for at in range(0, len(data), 3):
+                writer.write(data[at : at + 3])
+                await writer.drain()
+                if at % 60 == 0:
+                    await asyncio.sleep(0)
+
+        async with hostile(answer) as url:
+            client = Client(url, **WEBSOCKET, **QUICK)
+            events = client.events()
+            await client.connect()
+            assert await asyncio.wait_for(events.__anext__(), 2) == ("e", ("ü" * 300,))
+            await client.close()
+
+    async def test_a_dropped_read_is_noticed_by_volatile(self) -> None:
+        """Against a server that does not read, the transport is not writable: volatile events are dropped."""
+
+        async def answer(head: bytes, writer: asyncio.StreamWriter) -> None:
+            writer.write(accept_websocket(head) + OPEN + frame('40{"sid":"s"}'))
+            await asyncio.sleep(30)
+
+        async with hostile(answer) as url, connected(url, **WEBSOCKET) as client:
+            engine = client.manager.engine
+            assert engine is not None and engine.writable
+            for _ in range(200):
+                client.emit("x", b"y" * 100_000)
+            await asyncio.sleep(0.05)
+            assert not engine.writable
+            assert client.volatile.emit("dropped")
+            client.manager.disconnect()
+
+
+class TestManyClients:
+    async def test_all_are_back_after_a_restart(self, make_server: Make) -> None:
+        """A hundred clients, each with something buffered: nothing is lost or doubled."""
+        counts: dict[int, int] = {}
+
+        def setup(io: Server) -> None:
+            @io.on("connection")
+            def connection(socket: Socket) -> None:
+                @socket.on("count")
+                def count(number: int) -> None:
+                    counts[number] = counts.get(number, 0) + 1
+
+        first = await make_server(setup)
+        port = first.port
+        options = {"transports": ["websocket"], "reconnection_delay": 0.1, "auto_connect": False}
+        clients = [Client(address(first), **options) for _ in range(100)]
+        await asyncio.gather(*[client.connect() for client in clients])
+        await first.close(grace=0.1)
+        await until(lambda: not any(client.connected for client in clients))
+        for number, client in enumerate(clients):
+            client.emit("count", number)
+        second = Server()
+        setup(second)
+        await second.listen(port, "127.0.0.1")
+        try:
+            await until(lambda: len(counts) == 100)
+            assert all(client.connected for client in clients)
+            assert set(counts.values()) == {1}
+        finally:
+            await asyncio.gather(*[client.close() for client in clients])
+            await second.close(grace=0.1)
+
+
+class TestClosing:
+    async def test_async_with_and_events(self, make_server: Make) -> None:
+        io = await make_server(behave)
+        async with Client(address(io)) as client:
+            events = client.events()
+            client.emit("back", 1)
+            client.emit("back", 2)
+            client.emit("kick", True)
+            seen = [args[0] async for event, args in events if event == "back"]
+        assert seen == [1, 2]
+
+    async def test_close_without_connecting(self) -> None:
+        client = Client("http://127.0.0.1:1")
+        await client.close()
+        client = Client("http://127.0.0.1:1", auto_connect=False)
+        client.disconnect()
+        await client.close()
+
+    async def test_close_while_connecting(self) -> None:
+        async with hostile(always(b"")) as url:
+            for options in (WEBSOCKET, POLLING):
+                client = Client(url, **QUICK, **options)
+                waiting = asyncio.ensure_future(client.connect())
+                await asyncio.sleep(0.02)
+                await client.close()
+                with pytest.raises(ConnectError, match="client"):
+                    await waiting
+
+    async def test_close_during_the_upgrade(self, make_server: Make) -> None:
+        ends: list[str] = []
+
+        def setup(io: Server) -> None:
+            @io.on("connection")
+            def connection(socket: Socket) -> None:
+                socket.on("disconnect", lambda reason: ends.append(str(reason)))
+
+        io = await make_server(setup)
+        for delay in (0, 0.002, 0.01, 0.05, 0.11):
+            client = Client(address(io), **QUICK)
+            await client.connect()
+            await asyncio.sleep(delay)
+            await client.close()
+        await until(lambda: len(ends) == 5)
+        assert set(ends) == {"client namespace disconnect"}
+
+    async def test_connect_again(self, make_server: Make) -> None:
+        io = await make_server(behave)
+        client = Client(address(io), **QUICK)
+        ids = set()
+        for _ in range(3):
+            await client.connect()
+            ids.add(client.id)
+            assert await client.emit_with_ack("echo", 1) == 1
+            client.disconnect()
+        await client.close()
+        assert len(ids) == 3
+
+
+def in_thread(fn: Callable[[], Any]) -> Awaitable[Any]:
+    return asyncio.get_running_loop().run_in_executor(None, fn)
+
+
+class TestSyncClient:
+    async def test_calls(self, make_server: Make) -> None:
+        io = await make_server(behave)
+
+        def use() -> None:
+            with SyncClient(address(io)) as client:
+                assert client.connected and client.id
+                assert client.call("echo", {"a": b"1"}, timeout=3) == {"a": b"1"}
+                with pytest.raises(AckTimeout):
+                    client.call("silent", timeout=0.05)
+                assert client.receive(2) == ("welcome", ("/", b"\x00\xff"))
+                client.emit("back", 5)
+                assert client.receive(timeout=2) == ("back", (5,))
+                with pytest.raises(TimeoutError):
+                    client.receive(timeout=0.02)
+                client.emit("kick", False)
+                with pytest.raises(Disconnected, match="io server disconnect"):
+                    client.receive(timeout=2)
+            assert not client.connected
+            with pytest.raises(Exception, match="closed"):
+                client.emit("x")
+
+        await in_thread(use)
+        assert not [thread for thread in threading.enumerate() if thread.name.startswith("fastsio")]
+
+    async def test_handlers_may_block_and_call(self, make_server: Make) -> None:
+        io = await make_server(behave)
+
+        def use() -> None:
+            client = SyncClient(address(io))
+            done = threading.Event()
+            results: list[Any] = []
+
+            @client.on("back")
+            def back(value: int) -> None:
+                results.append(client.call("echo", value + 1, timeout=2))
+                if len(results) == 3:
+                    done.set()
+
+            client.on("question", lambda value: value * 2)
+            client.on("disconnect", lambda reason: results.append(str(reason)))
+            client.connect(timeout=5)
+            for number in range(3):
+                client.emit("back", number)
+            assert done.wait(3)
+            client.emit("ask", 21)
+            assert [event for event in (client.receive(2), client.receive(2))][-1] == ("answered", (42,))
+            acked: list[Any] = []
+            heard = threading.Event()
+            client.emit("echo", 9, lambda value: (acked.append(value), heard.set()))
+            assert heard.wait(2) and acked == [9]
+            client.close()
+            client.close()
+            assert results == [1, 2, 3, "io client disconnect"]
+
+        await in_thread(use)
+
+    async def test_from_many_threads(self, make_server: Make) -> None:
+        io = await make_server(behave)
+
+        def use() -> None:
+            with SyncClient(address(io), transports=["websocket"]) as client:
+                results: list[int] = []
+
+                def work(number: int) -> None:
+                    for turn in range(25):
+                        results.append(client.call("echo", number * 100 + turn, timeout=5))
+
+                threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+                for thread in threads:
+                    thread.start()
+                for thread in threads:
+                    thread.join()
+                assert sorted(results) == sorted(n * 100 + turn for n in range(8) for turn in range(25))
+
+        await in_thread(use)
+
+    async def test_refused_and_namespaces(self, make_server: Make) -> None:
+        io = await make_server(behave)
+
+        def use() -> None:
+            client = SyncClient(address(io))
+            try:
+                chat = client.of("/chat")
+                with pytest.raises(ConnectError, match="/guarded: nope"):
+                    client.connect("/guarded")
+                assert chat.call("echo", 1, timeout=2) == 1
+                chat.disconnect()
+                assert not chat.connected and client.connected
+            finally:
+                client.close()
+
+        await in_thread(use)
+
+    async def test_failure_to_connect(self) -> None:
+        async with hostile(always(b"")) as url:
+
+            def use() -> None:
+                client = SyncClient(url)
+                with pytest.raises(TimeoutError):
+                    client.connect(timeout=0.05)
+                client.close()
+                with pytest.raises(ConnectError):
+                    SyncClient(url, timeout=0.05).__enter__()
+
+            await in_thread(use)
