@@ -120,4 +120,5 @@ async def _through_proxy(proxy: str, host: str, port: int) -> socket.socket:
         raise OptionError(
             "option proxy needs python-socks: pip install 'fastsio[proxy]' installs it"
         ) from None
-    return await Proxy.from_url(proxy).connect(dest_host=host, dest_port=port)
+    connected: socket.socket = await Proxy.from_url(proxy).connect(dest_host=host, dest_port=port)
+    return connected
