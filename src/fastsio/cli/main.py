@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from fastsio import __version__
+from fastsio.cli.connect import connect
 from fastsio.cli.load import load, load_server
 
 __all__ = ["fastsio"]
@@ -16,5 +17,6 @@ def fastsio() -> None:
     """Socket.IO for Python: tools."""
 
 
+fastsio.add_command(connect)
 fastsio.add_command(load)
 fastsio.add_command(load_server)
