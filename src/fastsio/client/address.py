@@ -115,7 +115,7 @@ def _context(given: ssl.SSLContext | bool | None) -> ssl.SSLContext:
 
 async def _through_proxy(proxy: str, host: str, port: int) -> socket.socket:
     try:
-        from python_socks.async_.asyncio import Proxy
+        from python_socks.async_.asyncio import Proxy  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise OptionError(
             "option proxy needs python-socks: pip install 'fastsio[proxy]' installs it"

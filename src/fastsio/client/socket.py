@@ -215,7 +215,7 @@ class Socket(EventEmitter):
                 self.manager.send_packet(Packet(PacketType.CONNECT, self.nsp + query))
         elif callable(self.auth):
             try:
-                given = self.auth()
+                given: Any = self.auth()
             except Exception as error:
                 self._auth_failed(joining, error)
                 return

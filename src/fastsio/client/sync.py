@@ -38,7 +38,7 @@ class _Loop:
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
-        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="fastsio client", daemon=True)
         self._worker = threading.Thread(target=self._work, name="fastsio handlers", daemon=True)
         self._stopped = False
@@ -63,7 +63,7 @@ class _Loop:
             except Exception:
                 logger.exception("a handler failed")
 
-    def post(self, job: Callable[[], None]) -> None:
+    def post(self, job: Callable[[], object]) -> None:
         """Run ``job`` on the handlers' thread, behind those before it."""
         self._jobs.put(job)
 
