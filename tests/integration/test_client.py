@@ -27,7 +27,11 @@ from fastsio import (
     Socket,
     SyncClient,
     TransportError,
+    msgpack,
 )
+from fastsio.client.parser import CustomParser
+from fastsio.codec import Packet, PacketType
+from fastsio.exceptions import PacketError
 
 Make = Callable[..., Any]
 
@@ -306,24 +310,43 @@ class TestOptions:
             assert await client.emit_with_ack("echo", 1) == 1
         server.close()
 
+    @pytest.mark.parametrize("scheme", ["http", "socks5"])
     @pytest.mark.parametrize("mode", TRANSPORTS)
-    async def test_http_proxy(self, make_server: Make, mode: str) -> None:
+    async def test_proxy(self, make_server: Make, mode: str, scheme: str) -> None:
         pytest.importorskip("python_socks")
         io = await make_server(behave)
         asked: list[bytes] = []
 
         async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            head = await reader.readuntil(b"\r\n\r\n")
-            asked.append(head.split(b"\r\n")[0])
-            writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            if scheme == "http":
+                head = await reader.readuntil(b"\r\n\r\n")
+                asked.append(head.split()[1])
+                writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            else:
+                greeting = await reader.readexactly(2)
+                await reader.readexactly(greeting[1])
+                writer.write(b"\x05\x00")
+                request = await reader.readexactly(5)
+                name = await reader.readexactly(request[4])
+                port = int.from_bytes(await reader.readexactly(2), "big")
+                asked.append(name + b":" + str(port).encode())
+                writer.write(b"\x05\x00\x00\x01" + bytes(6))
             await join(reader, writer, *await asyncio.open_connection("127.0.0.1", io.port))
 
         server = await asyncio.start_server(proxy, "127.0.0.1", 0)
-        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        url = f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         async with connected("http://far.test:81", proxy=url, transports=TRANSPORTS[mode]) as client:
             assert await client.emit_with_ack("echo", 1) == 1
         server.close()
-        assert asked and set(asked) == {b"CONNECT far.test:81 HTTP/1.1"}
+        assert asked and set(asked) == {b"far.test:81"}
+
+    async def test_a_proxy_that_is_not_there(self) -> None:
+        pytest.importorskip("python_socks")
+        async with hostile(always(b"")) as url:
+            pass
+        with pytest.raises(ConnectError, match=r"far\.test:81: cannot connect"):
+            async with connected("http://far.test:81", proxy=url, **WEBSOCKET):
+                pass
 
 
 async def join(
@@ -891,3 +914,45 @@ class TestSyncClient:
                     SyncClient(url, timeout=0.05).__enter__()
 
             await in_thread(use)
+
+
+class TestParsers:
+    @pytest.mark.parametrize("mode", ["websocket", "polling"])
+    async def test_msgpack(self, mode: str) -> None:
+        """A server that speaks msgpack: one binary message per packet, and nothing else."""
+        writers: list[asyncio.StreamWriter] = []
+        accept = msgpack.encode(Packet(PacketType.CONNECT, "/", {"sid": "s"}))
+        event = msgpack.encode(Packet(PacketType.EVENT, "/", ["e", {"b": b"\x00"}]))
+        broken = b"\xc1"
+
+        async def answer(head: bytes, writer: asyncio.StreamWriter) -> None:
+            if mode == "websocket":
+                writer.write(
+                    accept_websocket(head) + OPEN + frame(accept, 2) + frame(event, 2) + frame(broken, 2)
+                )
+            elif head.startswith(b"POST"):
+                writer.write(http_response("ok"))
+            elif b"sid=" not in head:
+                packets = [f"b{base64.b64encode(data).decode()}" for data in (accept, event, broken)]
+                writer.write(http_response("\x1e".join(["0" + HANDSHAKE, *packets])))
+            else:
+                writers.append(writer)
+
+        async with hostile(answer) as url:
+            client = Client(url, parser="msgpack", transports=[mode], reconnection=False, auto_connect=False)
+            events = client.events()
+            reasons: list[Any] = []
+            client.on("disconnect", lambda *args: reasons.append(args))
+            await client.connect()
+            assert await events.__anext__() == ("e", ({"b": b"\x00"},))
+            assert reasons[0][0] == "parse error" and "cannot decode a packet" in str(reasons[0][1])
+            await client.close()
+
+    async def test_what_is_sent(self) -> None:
+        parser = CustomParser(msgpack)
+        for packet in (parser.event(("e", b"1"), "/n", 3), parser.ack((1,), "/n", 3)):
+            (message,) = packet.messages()
+            assert packet.text == b"" and message == (4, packet.attachments[0])
+        assert parser.add(packet.attachments[0]) == Packet(PacketType.ACK, "/n", [1], 3)
+        with pytest.raises(PacketError, match="text message"):
+            parser.add("2[]")
