@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 from fastsio import (
     AckTimeout,
@@ -956,3 +957,41 @@ class TestParsers:
         assert parser.add(packet.attachments[0]) == Packet(PacketType.ACK, "/n", [1], 3)
         with pytest.raises(PacketError, match="text message"):
             parser.add("2[]")
+
+
+@pytest.mark.parametrize("protocol", [4, 3])
+@pytest.mark.parametrize("mode", TRANSPORTS)
+def test_on_uvloop(mode: str, protocol: int) -> None:
+    """The other event loop, whose transports behave differently when they close."""
+    escaped: list[dict[str, Any]] = []
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: escaped.append(context))
+        io = Server()
+        behave(io)
+        await io.listen(0, "127.0.0.1")
+        port = io.port
+        async with connected(address(io), transports=TRANSPORTS[mode], protocol=protocol) as client:
+            value = {"b": b"\x00" * 300_000}
+            assert await client.emit_with_ack("echo", value) == value
+            await io.close(grace=0.1)
+            await until(lambda: not client.connected)
+            asked = asyncio.ensure_future(client.emit_with_ack("echo", "offline"))
+            io = Server()
+            behave(io)
+            await io.listen(port, "127.0.0.1")
+            assert await asked == "offline"
+        await io.close(grace=0.1)
+        async with hostile(always(b"", close=True)) as url:
+            client = Client(url, transports=TRANSPORTS[mode], protocol=protocol, **QUICK)
+            with pytest.raises(ConnectError, match="connection lost"):
+                await client.connect()
+            await client.close()
+
+    loop = uvloop.new_event_loop()
+    try:
+        loop.run_until_complete(asyncio.wait_for(main(), 20))
+        loop.run_until_complete(loop.shutdown_default_executor())
+    finally:
+        loop.close()
+    assert escaped == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import cast
 
 import httptools
 
@@ -83,10 +84,10 @@ class _Connection(asyncio.Protocol):
     # -- what the loop says -----------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are no subclass of asyncio's.
+        self._transport = cast(asyncio.Transport, transport)
         if self._over:
-            transport.abort()
+            self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         if self._over:
@@ -207,8 +208,12 @@ class HttpClient:
             if not self._closed:
                 failed(_caused(TransportError(f"cannot connect: {error}"), error))
             return
-        if not self._closed:
+        if self._closed:
+            return
+        if connection.usable:
             connection.request(data, done, failed)
+        else:
+            failed(TransportError("connection lost: closed by the server"))
 
     def release(self, connection: _Connection) -> None:
         """A connection's request is answered; it can take another."""

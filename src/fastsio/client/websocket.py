@@ -6,6 +6,7 @@ import asyncio
 import base64
 import os
 from collections.abc import Iterable
+from typing import cast
 
 import httptools
 from wsproto.utilities import generate_accept_token
@@ -92,15 +93,15 @@ class WebSocket(asyncio.Protocol):
             self._settle_lost()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._socket = transport
+        # uvloop's transports are no subclass of asyncio's.
+        self._socket = cast(asyncio.Transport, transport)
         if self._over:
-            transport.abort()
+            self._socket.abort()
             return
-        transport.set_write_buffer_limits(high=_HIGH_WATER)
+        self._socket.set_write_buffer_limits(high=_HIGH_WATER)
         self._key = base64.b64encode(os.urandom(16))
         self._http = httptools.HttpResponseParser(self)
-        transport.write(
+        self._socket.write(
             f"GET {self._resource} HTTP/1.1\r\n{self._address.headers}"
             "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
             f"Sec-WebSocket-Key: {self._key.decode()}\r\n{self._headers}\r\n".encode(
