@@ -180,7 +180,7 @@ cdef Py_ssize_t read_base64(
 
 
 cdef bytes decode_base64(const unsigned char* text, Py_ssize_t n):
-    """Bytes of base64 text, as forgiving as the reference: see engineio.md's note on packet encoding.
+    """Bytes of base64 text, as forgiving as the reference (Engine.IO protocol, "Packet encoding").
 
     Either alphabet, padding optional, junk skipped, everything from the first "=" on ignored.
     """

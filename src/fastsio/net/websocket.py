@@ -103,7 +103,7 @@ def check_handshake(
 
 
 def _first_protocol(offered: str) -> bytes:
-    """The first subprotocol of a list, which is the one the reference agrees to (engineio.md §8)."""
+    """The first subprotocol of a list, which is the one the reference agrees to."""
     try:
         protocols = split_comma_header(offered.encode("latin-1"))
     except UnicodeDecodeError:
