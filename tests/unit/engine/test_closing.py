@@ -1,4 +1,4 @@
-"""The end of a session, in every state and from every side (Engine.IO protocol §14)."""
+"""The end of a session, in every state and from every side (Engine.IO protocol)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may connect from a page, and the headers that say so (Engine.IO protocol §10)."""
+"""Who may connect from a page, and the headers that say so (Engine.IO protocol)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Handshakes: what is checked, in which order, and each answer byte for byte (Engine.IO protocol §3, §7)."""
+"""Handshakes: what is checked, in which order, and each answer byte for byte (Engine.IO protocol)."""
 
 from __future__ import annotations
 

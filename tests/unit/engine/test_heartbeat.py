@@ -1,4 +1,4 @@
-"""Heartbeat deadlines of both protocols (Engine.IO protocol §12)."""
+"""Heartbeat deadlines of both protocols (Engine.IO protocol)."""
 
 from __future__ import annotations
 

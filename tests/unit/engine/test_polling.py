@@ -1,4 +1,4 @@
-"""Long-polling: GET, POST, their framing, and what breaks them (Engine.IO protocol §4-6, §9)."""
+"""Long-polling: GET, POST, their framing, and what breaks them (Engine.IO protocol)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The probe and the switch from polling to WebSocket, in every order (Engine.IO protocol §13)."""
+"""The probe and the switch from polling to WebSocket, in every order (Engine.IO protocol)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The WebSocket transport (Engine.IO protocol §2, §8)."""
+"""The WebSocket transport (Engine.IO protocol)."""
 
 from __future__ import annotations
 
