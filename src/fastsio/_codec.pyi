@@ -1,6 +1,8 @@
 from enum import IntEnum
 from typing import Any, final
 
+RESERVED_EVENTS: frozenset[str]
+
 class PacketType(IntEnum):
     CONNECT = 0
     DISCONNECT = 1

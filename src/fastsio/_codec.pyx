@@ -74,10 +74,12 @@ cdef object _loads = orjson.loads
 cdef object _Fragment = orjson.Fragment
 # Dates go to the callback, since JavaScript prints them its own way.
 cdef object _OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME
-# What Node's own sockets emit locally: a peer may not fire those (parser 4.2.4).
-cdef frozenset _RESERVED = frozenset(
+# Names that belong to the library: nobody emits them, and a peer may not fire what Node's own sockets
+# emit locally (parser 4.2.4).
+RESERVED_EVENTS = frozenset(
     ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"]
 )
+cdef frozenset _RESERVED = RESERVED_EVENTS
 cdef tuple _BYTES_LIKE = (bytes, bytearray, memoryview, array)
 cdef object _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 cdef object _UTC = datetime.timezone.utc

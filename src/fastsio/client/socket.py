@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from typing_extensions import Self
 
-from fastsio._codec import EncodedPacket, Packet, PacketType
+from fastsio._codec import RESERVED_EVENTS, EncodedPacket, Packet, PacketType
 from fastsio._emitter import EventEmitter
 from fastsio.engine import tasks
 from fastsio.exceptions import (
@@ -31,7 +31,6 @@ __all__ = ["Ack", "EventStream", "Socket", "SocketOperator"]
 logger = logging.getLogger("fastsio.client")
 
 #: Events that the client itself fires: they cannot be sent. What v2 has is fired locally, as there.
-_RESERVED = {"connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"}
 _RESERVED_V2 = {
     *("connect", "connect_error", "connect_timeout", "connecting", "disconnect", "error", "ping", "pong"),
     *("reconnect", "reconnect_attempt", "reconnect_failed", "reconnect_error", "reconnecting"),
@@ -429,7 +428,7 @@ class Socket(EventEmitter):
             raise TypeError("emit() takes an event name, which is a string, and its arguments")
         manager = self.manager
         if manager.protocol == 4:
-            if args[0] in _RESERVED:
+            if args[0] in RESERVED_EVENTS:
                 raise ValueError(f"{args[0]!r} is a reserved event name")
         elif args[0] in _RESERVED_V2:
             self._fire(args[0], args[1:], None, True, False)

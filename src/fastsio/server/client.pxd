@@ -18,4 +18,5 @@ cdef class Client:
         list _waiting
         object __weakref__
 
+    cpdef _on_decoded(self, Packet packet)
     cpdef _on_packet(self, Packet packet)

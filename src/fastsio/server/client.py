@@ -84,11 +84,7 @@ class Client:
         except PacketError as error:
             self._on_invalid(error)
             return
-        if packet is not None:
-            self._on_packet(packet)
-        elif not self.sockets and self.protocol == 5:
-            # Attachments are collected only for somebody who is in a namespace.
-            self._on_invalid(PacketError("a binary packet before CONNECT"))
+        self._on_decoded(packet)
 
     def _on_message(self, data: str | bytes) -> None:
         if data == "":
@@ -99,9 +95,13 @@ class Client:
         except PacketError as error:
             self._on_invalid(error)
             return
+        self._on_decoded(packet)
+
+    def _on_decoded(self, packet: Packet | None) -> None:
         if packet is not None:
             self._on_packet(packet)
         elif not self.sockets and self.protocol == 5:
+            # Attachments are collected only for somebody who is in a namespace.
             self._on_invalid(PacketError("a binary packet before CONNECT"))
 
     def _on_packet(self, packet: Packet) -> None:

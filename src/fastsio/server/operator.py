@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from fastsio._codec import encode_event
+from fastsio._codec import RESERVED_EVENTS, encode_event
 from fastsio.adapters.base import Adapter, BroadcastOptions
 
 if TYPE_CHECKING:
@@ -13,12 +13,7 @@ if TYPE_CHECKING:
 
     from fastsio.server.socket import Socket
 
-__all__ = ["RESERVED_EVENTS", "BroadcastOperator", "check_event", "room_names"]
-
-#: Names that belong to the library and cannot be emitted.
-RESERVED_EVENTS = frozenset(
-    {"connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"}
-)
+__all__ = ["BroadcastOperator", "check_event", "room_names"]
 
 
 def check_event(args: tuple[Any, ...]) -> None:
