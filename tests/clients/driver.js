@@ -410,6 +410,39 @@ const scenarios = {
     return Object.fromEntries(Object.entries(said).map(([label, names]) => [label, names.sort()]));
   },
 
+  /** Broadcasts that ask every recipient, of which "c" never answers "silent". */
+  async broadcast_acks(t) {
+    const sockets = { a: await t.connect(), b: await t.connect(), c: await t.connect() };
+    for (const [name, socket] of Object.entries(sockets)) {
+      socket.on("poll", (...args) => args.pop()(name, "not collected"));
+      socket.on("binary poll", (bytes, ack) => ack({ [name]: bytes }));
+      socket.on("silent", (ack) => name === "c" || ack(name));
+      socket.on("empty", (ack) => ack());
+    }
+    const { a, b, c } = sockets;
+    await call(a, "join", "ab");
+    await call(b, "join", "ab");
+    const ask = async (style, how, event, ...args) => {
+      const answered = next(a, "answered");
+      a.emit("ask room", style, event === "silent" ? 200 : 3000, how, event, ...args);
+      const [status, responses] = describe(await answered);
+      return [status, responses.sort((x, y) => (JSON.stringify(x) < JSON.stringify(y) ? -1 : 1))];
+    };
+    const answers = {};
+    for (const style of ["callback", "promise"]) {
+      answers[style] = [
+        await ask(style, { from: "namespace" }, "poll", 1),
+        await ask(style, { from: "namespace", to: ["ab"] }, "poll"),
+        await ask(style, { from: "socket", broadcast: true }, "poll"),
+        await ask(style, { from: "namespace", to: ["ab"] }, "binary poll", Buffer.from([1, 2])),
+        await ask(style, { from: "namespace", to: ["ab"] }, "empty"),
+        await ask(style, { from: "namespace", to: ["nobody"] }, "poll"),
+        await ask(style, { from: "namespace" }, "silent"),
+      ];
+    }
+    return answers;
+  },
+
   async server_disconnect(t) {
     const root = await t.connect();
     const chat = await t.also(root, "/chat");

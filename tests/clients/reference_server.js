@@ -153,6 +153,19 @@ function onConnection(socket) {
     setTimeout(() => operator(socket, how).emit(event, ...args), milliseconds);
   });
 
+  socket.on("ask room", async (style, milliseconds, how, event, ...args) => {
+    const target = operator(socket, how).timeout(milliseconds);
+    if (style === "promise") {
+      try {
+        socket.emit("answered", "ok", await target.emitWithAck(event, ...args));
+      } catch (error) {
+        socket.emit("answered", "timeout", error.responses);
+      }
+    } else {
+      target.emit(event, ...args, (error, responses) => socket.emit("answered", error ? "timeout" : "ok", responses));
+    }
+  });
+
   socket.on("kick", (close) => socket.disconnect(close));
   socket.on("kick room", (room, close) => socket.nsp.in(room).disconnectSockets(close));
   socket.on("drop", () => socket.conn.close());

@@ -145,6 +145,18 @@ ROOMS_EXCEPT = {
 }
 
 
+#: What the sockets answer to broadcasts, callback and promise alike.
+BROADCAST_ACKS = [
+    ["ok", ["a", "b", "c"]],
+    ["ok", ["a", "b"]],
+    ["ok", ["b", "c"]],
+    ["ok", [{"a": {"$bytes": "0102"}}, {"b": {"$bytes": "0102"}}]],
+    ["ok", [None, None]],
+    ["ok", []],
+    ["timeout", ["a", "b"]],
+]
+
+
 def reasons(javascript: str, python: str, count: int = 1) -> Callable[[Client], Any]:
     """The reason a client gives; the Python client of protocol 4 knows none."""
 
@@ -240,6 +252,11 @@ CASES = [
         clients=JAVASCRIPT,
         args={"only_v4": True},
         result=lambda client: ROOMS_EXCEPT,
+    ),
+    Case(
+        "broadcast_acks",
+        clients=JAVASCRIPT,
+        result=lambda client: {"callback": BROADCAST_ACKS, "promise": BROADCAST_ACKS},
     ),
     Case(
         "server_disconnect",

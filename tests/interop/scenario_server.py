@@ -188,6 +188,25 @@ def serve_socketio(options: dict[str, Any]) -> fastsio.Server:
             await asyncio.sleep(milliseconds / 1000)
             operator(socket, how).emit(event, *args)
 
+        @socket.on("ask room")
+        async def ask_room(
+            style: str, milliseconds: float, how: dict[str, Any], event: str, *args: Any
+        ) -> None:
+            target = operator(socket, how).timeout(milliseconds / 1000)
+            if style == "promise":
+                try:
+                    socket.emit("answered", "ok", await target.emit_with_ack(event, *args))
+                except AckTimeout as failure:
+                    socket.emit("answered", "timeout", failure.responses)
+            else:
+                target.emit(
+                    event,
+                    *args,
+                    lambda failure, responses: socket.emit(
+                        "answered", "timeout" if failure else "ok", responses
+                    ),
+                )
+
         @socket.on("kick")
         def kick(close: bool) -> None:
             socket.disconnect(close)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from fastsio._codec import EncodedPacket
 from fastsio._emitter import EventEmitter
+from fastsio.engine.timers import TimerWheel
 
 __all__ = ["Adapter", "BroadcastFlags", "BroadcastOptions", "NamespaceLike", "SocketLike"]
 
@@ -45,6 +46,15 @@ class NamespaceLike(Protocol):
     def name(self) -> str: ...
     @property
     def sockets(self) -> Mapping[str, SocketLike]: ...
+    @property
+    def timers(self) -> TimerWheel: ...
+    def ask(
+        self,
+        sockets: Sequence[SocketLike],
+        args: tuple[Any, ...],
+        flags: BroadcastFlags,
+        on_answer: Callable[[Any], None],
+    ) -> None: ...
 
 
 class Adapter(EventEmitter, ABC):
@@ -81,6 +91,29 @@ class Adapter(EventEmitter, ABC):
     @abstractmethod
     def broadcast(self, packet: EncodedPacket, options: BroadcastOptions) -> None:
         """Send a packet to every socket that ``options`` names, once each."""
+
+    def broadcast_with_ack(
+        self,
+        args: tuple[Any, ...],
+        options: BroadcastOptions,
+        on_clients: Callable[[int], None],
+        on_answer: Callable[[Any], None],
+    ) -> None:
+        """Send an event to every socket that ``options`` names, and ask each for an acknowledgement.
+
+        :param args: ``(event, *args)``; not encoded, since each process gives it an id of its own.
+        :param on_clients: called once for every process of the cluster, with how many sockets it asked.
+        :param on_answer: called with the first argument of each acknowledgement, None without one; no longer
+            after ``options.flags.timeout`` seconds.
+        :raises PacketError: for a value that cannot be sent.
+        """
+        sockets = self.local_sockets(options)
+        self.namespace.ask(sockets, args, options.flags, on_answer)
+        on_clients(len(sockets))
+
+    async def server_count(self) -> int:
+        """How many processes the cluster has, this one among them."""
+        return 1
 
     @abstractmethod
     def local_sockets(self, options: BroadcastOptions) -> list[SocketLike]:

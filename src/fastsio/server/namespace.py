@@ -5,13 +5,17 @@ from __future__ import annotations
 import inspect
 import logging
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from fastsio._codec import encode_event
 from fastsio._emitter import EventEmitter, positional_limit
-from fastsio.adapters.base import Adapter
+from fastsio.adapters.base import Adapter, BroadcastFlags, SocketLike
 from fastsio.adapters.memory import MemoryAdapter
 from fastsio.engine.middleware import Middleware, Next
+from fastsio.engine.timers import TimerWheel
+from fastsio.server.acks import AskedSockets
 from fastsio.server.operator import BroadcastOperator
 from fastsio.server.socket import Socket
 
@@ -60,17 +64,25 @@ class _Broadcaster:
         return self._everyone().compress(compress)
 
     def timeout(self, seconds: float) -> BroadcastOperator:
-        """How long acknowledgements are awaited."""
+        """How long acknowledgements are awaited: ``await io.timeout(5).emit_with_ack(event, *args)``."""
         return self._everyone().timeout(seconds)
 
     def emit(self, *args: Any) -> bool:
         """``emit(event, *args)``: send an event to everyone. True.
 
         :raises TypeError: without an event name.
-        :raises ValueError: for a reserved event name.
+        :raises ValueError: for a reserved event name; for a callable as the last argument, which takes
+            acknowledgements and needs :meth:`timeout` first.
         :raises PacketError: for a value that cannot be sent.
         """
         return self._everyone().emit(*args)
+
+    async def emit_with_ack(self, *args: Any) -> list[Any]:
+        """As :meth:`BroadcastOperator.emit_with_ack`, which needs a timeout: ``io.timeout(5)`` has one.
+
+        :raises ValueError: always, without a timeout.
+        """
+        return await self._everyone().emit_with_ack(*args)
 
     def send(self, *args: Any) -> Self:
         """Emit the event ``message``."""
@@ -108,6 +120,8 @@ class Namespace(_Broadcaster, EventEmitter):
         self.sockets: dict[str, Socket] = {}
         self.middlewares: list[Middleware] = []
         self._next_ack_id = 0
+        # What broadcasts ask for, by acknowledgement id.
+        self._asked: dict[int, AskedSockets] = {}
         self.adapter: Adapter = (server.options.adapter or MemoryAdapter)(self)
 
     def __repr__(self) -> str:
@@ -129,6 +143,40 @@ class Namespace(_Broadcaster, EventEmitter):
         ack_id = self._next_ack_id
         self._next_ack_id += 1
         return ack_id
+
+    @property
+    def timers(self) -> TimerWheel:
+        """The timers of the server."""
+        return self.server.engine.timers
+
+    def ask(
+        self,
+        sockets: Sequence[SocketLike],
+        args: tuple[Any, ...],
+        flags: BroadcastFlags,
+        on_answer: Callable[[Any], None],
+    ) -> None:
+        """Send an event to each of ``sockets`` and pass on what they acknowledge within ``flags.timeout``."""
+        ack_id = self.next_ack_id()
+        packet = encode_event(args, self.name, ack_id)
+        if not sockets:
+            return
+        asked = AskedSockets({socket.id for socket in sockets}, on_answer, partial(self._forget, ack_id))
+        self._asked[ack_id] = asked
+        self.timers.arm(asked, flags.timeout or 0.0)
+        for socket in sockets:
+            socket.send_encoded(packet, flags)
+
+    def on_answer(self, sid: str, ack_id: int, args: list[Any]) -> None:
+        """An acknowledgement that the socket itself has not asked for: a broadcast may have."""
+        asked = self._asked.get(ack_id)
+        if asked is not None:
+            asked.answer(sid, args)
+
+    def _forget(self, ack_id: int) -> None:
+        asked = self._asked.pop(ack_id, None)
+        if asked is not None:
+            self.timers.cancel(asked)
 
     def add(self, socket: Socket) -> None:
         """An admitted socket: it learns so before the connection handlers run."""

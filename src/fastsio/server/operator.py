@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from fastsio._codec import RESERVED_EVENTS, encode_event
+from fastsio._emitter import EventEmitter
 from fastsio.adapters.base import Adapter, BroadcastOptions
+from fastsio.engine import tasks
+from fastsio.server.acks import AckCollector, Settle, settle_callback, settle_future
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -77,15 +81,54 @@ class BroadcastOperator:
     def emit(self, *args: Any) -> bool:
         """``emit(event, *args)``: send an event to every target, encoded once. True.
 
-        :raises TypeError: without an event name, or with a callable as the last argument.
-        :raises ValueError: for a reserved event name.
+        A callable as the last argument is called once, as ``callback(error, responses)``: with None and the
+        first argument of each target's acknowledgement when all have answered; with an
+        :class:`~fastsio.exceptions.AckTimeout` and what came until then when :meth:`timeout` passes first. A
+        target that leaves without an answer is missing, so it has the timeout pass.
+
+        :raises TypeError: without an event name.
+        :raises ValueError: for a reserved event name; for a callback without a timeout.
         :raises PacketError: for a value that cannot be sent.
         """
         check_event(args)
         if callable(args[-1]):
-            raise TypeError("acknowledgements of a broadcast are not supported")
-        self._adapter.broadcast(encode_event(args, self._adapter.namespace.name), self._options)
+            namespace = cast(EventEmitter, self._adapter.namespace)
+            settle = settle_callback(args[-1], True, namespace)
+            self._collect(args[:-1], lambda error, responses: settle(error, [responses]))
+        else:
+            self._adapter.broadcast(encode_event(args, self._adapter.namespace.name), self._options)
         return True
+
+    async def emit_with_ack(self, *args: Any) -> list[Any]:
+        """``await io.timeout(5).emit_with_ack(event, *args)``: the first argument of each acknowledgement.
+
+        :raises AckTimeout: if not all targets have answered in time; ``responses`` are those that did.
+        :raises ValueError: for a reserved event name; without a timeout.
+        """
+        check_event(args)
+        future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+        collector = self._collect(args, settle_future(future))
+        try:
+            return await future
+        finally:
+            collector.cancel()
+
+    def _collect(self, args: tuple[Any, ...], settle: Settle) -> AckCollector:
+        """Send an event that every target is to acknowledge."""
+        seconds = self._options.flags.timeout
+        if seconds is None:
+            raise ValueError(
+                "acknowledgements of a broadcast need a time limit: io.timeout(seconds).emit(...)"
+            )
+        adapter = self._adapter
+        collector = AckCollector(adapter.namespace.timers, seconds, settle)
+        try:
+            adapter.broadcast_with_ack(args, self._options, collector.on_clients, collector.on_answer)
+        except BaseException:
+            collector.cancel()
+            raise
+        tasks.start(_count_servers(adapter, collector), on_error=collector.fail)
+        return collector
 
     def send(self, *args: Any) -> Self:
         """Emit the event ``message``."""
@@ -111,3 +154,10 @@ class BroadcastOperator:
     def disconnect_sockets(self, close: bool = False) -> None:
         """Disconnect every target from the namespace; with ``close`` its connection too."""
         self._adapter.disconnect_sockets(self._options, close)
+
+
+async def _count_servers(adapter: Adapter, collector: AckCollector) -> None:
+    count = await adapter.server_count()
+    # Not from within emit(), even if there was nobody to ask.
+    await asyncio.sleep(0)
+    collector.on_servers(count)

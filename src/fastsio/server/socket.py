@@ -16,6 +16,7 @@ from fastsio.engine.middleware import Middleware, run_middlewares
 from fastsio.engine.request import Request
 from fastsio.engine.session import Session
 from fastsio.exceptions import AckTimeout, Disconnected
+from fastsio.server.acks import Settle, settle_callback, settle_future
 from fastsio.server.handshake import Handshake
 from fastsio.server.operator import BroadcastOperator, check_event, room_names
 from fastsio.types import DisconnectReason
@@ -44,7 +45,7 @@ class _PendingAck:
         self,
         socket: Socket,
         ack_id: int,
-        settle: Callable[[Exception | None, list[Any]], None],
+        settle: Settle,
         quiet: bool,
     ) -> None:
         self._socket = socket
@@ -191,10 +192,8 @@ class Socket(EventEmitter):
     def _emit(self, args: tuple[Any, ...], flags: BroadcastFlags) -> None:
         check_event(args)
         if callable(args[-1]):
-            callback = args[-1]
-            self._emit_for_ack(
-                args[:-1], flags, _settle_callback(callback, flags, self), flags.timeout is None
-            )
+            limited = flags.timeout is not None
+            self._emit_for_ack(args[:-1], flags, settle_callback(args[-1], limited, self), not limited)
         elif self.connected:
             self.send_encoded(encode_event(args, self.nsp.name), flags)
 
@@ -203,16 +202,7 @@ class Socket(EventEmitter):
         if not self.connected:
             raise Disconnected("the socket is not connected")
         future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
-
-        def settle(error: Exception | None, answer: list[Any]) -> None:
-            if future.done():
-                return
-            if error is None:
-                future.set_result(answer)
-            else:
-                future.set_exception(error)
-
-        ack_id = self._emit_for_ack(args, flags, settle, False)
+        ack_id = self._emit_for_ack(args, flags, settle_future(future), False)
         try:
             answer = await future
         finally:
@@ -225,7 +215,7 @@ class Socket(EventEmitter):
         self,
         args: tuple[Any, ...],
         flags: BroadcastFlags,
-        settle: Callable[[Exception | None, list[Any]], None],
+        settle: Settle,
         quiet: bool,
     ) -> int:
         ack_id = self.nsp.next_ack_id()
@@ -364,9 +354,13 @@ class Socket(EventEmitter):
 
     def on_ack(self, packet: Packet) -> None:
         """An ACK of the client; one nobody waits for is ignored."""
-        pending = None if packet.id is None else self._take_ack(packet.id)
+        if packet.id is None:
+            return
+        pending = self._take_ack(packet.id)
         if pending is not None:
             pending.settle(None, packet.data or [])
+        else:
+            self.nsp.on_answer(self.id, packet.id, packet.data or [])
 
     def on_error(self, error: BaseException) -> None:
         """Something the client sent cannot be understood."""
@@ -430,22 +424,6 @@ class Socket(EventEmitter):
         self._fire("disconnect", (reason, description), None, True, False)
         # Handlers are closures over the socket: without them, reference counting frees both.
         self.remove_all_listeners()
-
-
-def _settle_callback(
-    callback: Callable[..., Any], flags: BroadcastFlags, socket: Socket
-) -> Callable[[Exception | None, list[Any]], None]:
-    """An acknowledgement callback as a settle function; with a timeout it takes the error first."""
-
-    def settle(error: Exception | None, args: list[Any]) -> None:
-        try:
-            result = callback(*args) if flags.timeout is None else callback(error, *args)
-            if hasattr(result, "__await__"):
-                tasks.start(result, None, lambda failure: socket._listener_failed("ack", callback, failure))
-        except Exception as failure:
-            socket._listener_failed("ack", callback, failure)
-
-    return settle
 
 
 class SocketOperator:
