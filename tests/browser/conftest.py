@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+
+import fastsio
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -137,3 +142,49 @@ def serve(tmp_path: Path) -> Iterator[Callable[[Path, int], Server]]:
 def serve_example(serve: Callable[[Path, int], Server]) -> Callable[[str], Server]:
     """``serve_example(name)``: start one of the examples on a free port."""
     return lambda name: serve(ROOT / "examples" / name / "server.py", free_port())
+
+
+class Live:
+    """Servers inside the test's process, on a loop in a thread of its own: their options may be functions."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+        self._servers: list[fastsio.Server] = []
+
+    def call(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Run a coroutine where the servers run; what it returns."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+
+    def serve(self, setup: Callable[[fastsio.Server], None] | None = None, **options: Any) -> str:
+        """Start a server with these options; the origin it has on this machine."""
+
+        async def start() -> str:
+            server = fastsio.Server(**options)
+            if setup is not None:
+                setup(server)
+            await server.listen(0, "127.0.0.1")
+            self._servers.append(server)
+            return f"http://127.0.0.1:{server.port}"
+
+        origin: str = self.call(start())
+        return origin
+
+    def close(self) -> None:
+        async def end() -> None:
+            for server in self._servers:
+                await server.close(grace=0.2)
+
+        self.call(end())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+@pytest.fixture
+def live() -> Iterator[Live]:
+    """``live.serve(setup, **options)``: start a server of this process."""
+    running = Live()
+    yield running
+    running.close()

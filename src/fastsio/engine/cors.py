@@ -66,7 +66,10 @@ class CorsPolicy:
         self._test: Callable[[str], object] = lambda origin: False
         if self.enabled:
             self._fixed, self._test = _compile(origin)
-        self._credentials = bool(settings.get("credentials"))
+        credentials = settings.get("credentials")
+        self._credentials = bool(credentials)
+        # Browser clients of v2 send cookies unless told otherwise, and their server always let them.
+        self._credentials_v2 = credentials is None or self._credentials
         self._methods = _join(settings.get("methods", "GET,HEAD,PUT,PATCH,POST,DELETE"))
         self._allowed_headers = _join(settings.get("allowed_headers"))
         self._exposed_headers = _join(settings.get("exposed_headers"))
@@ -74,10 +77,19 @@ class CorsPolicy:
         self._max_age = None if max_age is None else str(int(max_age))
         self._preflight_status = int(settings.get("options_success_status", 204))
 
-    def allows(self, request: Request, host: str) -> bool:
-        """Whether a request may be served. Those without an Origin do not come from a page and pass."""
+    def refused_origin(self, request: Request, host: str) -> str | None:
+        """The origin for whose sake a request may not be served; None if it may.
+
+        Requests without an Origin do not come from a page and pass, but for scripts (JSONP).
+        """
         origin = request.headers.get("origin")
-        return origin is None or same_origin(origin, host, request.scheme) or self._names(origin)
+        if origin is None:
+            if "j" not in request.query:
+                return None
+            origin = _origin_of_script(request)
+        if origin is None or same_origin(origin, host, request.scheme) or self._names(origin):
+            return None
+        return origin
 
     def _names(self, origin: str) -> bool:
         """Whether the option opens the server to ``origin``."""
@@ -100,16 +112,20 @@ class CorsPolicy:
         if not self.enabled:
             return []
         headers: Headers = []
-        if self._fixed is not None:
-            headers.append(("Access-Control-Allow-Origin", self._fixed))
-            if self._fixed != "*":
+        fixed, credentials, origin = self._fixed, self._credentials, request.headers.get("origin")
+        if origin is not None and request.query.get("EIO") == "3":
+            credentials = self._credentials_v2
+            if credentials and fixed == "*":
+                fixed = None  # browsers refuse it then
+        if fixed is not None:
+            headers.append(("Access-Control-Allow-Origin", fixed))
+            if fixed != "*":
                 headers.append(("Vary", "Origin"))
         else:
-            origin = request.headers.get("origin")
             if origin is not None and self._names(origin):
                 headers.append(("Access-Control-Allow-Origin", origin))
             headers.append(("Vary", "Origin"))
-        if self._credentials:
+        if credentials:
             headers.append(("Access-Control-Allow-Credentials", "true"))
         if self._exposed_headers:
             headers.append(("Access-Control-Expose-Headers", self._exposed_headers))
@@ -131,6 +147,20 @@ class CorsPolicy:
         # Some browsers wait for the body of a 204 that does not say it has none.
         headers.append(("Content-Length", "0"))
         return Response(self._preflight_status, headers)
+
+
+def _origin_of_script(request: Request) -> str | None:
+    """Where the page is whose script tag sent the request, as far as browsers say: they send no Origin then.
+
+    ``"null"`` if all that is known is that it is another origin; None if it is the same, or nothing is known.
+    """
+    site = request.headers.get("sec-fetch-site")
+    if site in ("same-origin", "none"):
+        return None
+    scheme, separator, rest = request.headers.get("referer", "").partition("://")
+    if separator:
+        return f"{scheme}://{rest.partition('/')[0]}"
+    return None if site is None else "null"
 
 
 def _compile(origin: Any) -> tuple[str | None, Callable[[str], object]]:

@@ -178,9 +178,9 @@ class EngineCore(EventEmitter):
 
     def _check_origin(self, request: Request) -> None:
         host = self._forwarded(request)
-        if self._cors.allows(request, host):
+        origin = self._cors.refused_origin(request, host)
+        if origin is None:
             return
-        origin = request.headers["origin"]
         if not valid_origin(origin):
             return  # refused with the request's other faults
         logger.warning(

@@ -115,6 +115,61 @@ def test_without_origin_everybody_passes() -> None:
         assert Engine(cors=option).open().handshake.status == 200
 
 
+SCRIPT = {"EIO": "3", "transport": "polling", "j": "0"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "option", "refused"),
+    [
+        ({}, None, None),  # not a browser
+        ({"sec-fetch-site": "same-origin"}, None, None),
+        ({"sec-fetch-site": "none"}, None, None),
+        ({"referer": "http://example.com/page"}, None, None),
+        ({"referer": "not an address"}, None, None),
+        ({"referer": "http://evil.com/page"}, None, "http://evil.com"),
+        ({"referer": "http://evil.com"}, "http://a.com", "http://evil.com"),
+        ({"referer": "http://a.com/a://b"}, "http://a.com", None),
+        ({"sec-fetch-site": "cross-site"}, None, "null"),
+        ({"sec-fetch-site": "same-site"}, "http://a.com", "null"),
+        ({"sec-fetch-site": "same-site", "referer": "http://a.com/"}, "http://a.com", None),
+        ({"sec-fetch-site": "cross-site", "referer": "http://evil.com/"}, "http://a.com", "http://evil.com"),
+        ({"sec-fetch-site": "cross-site"}, "*", None),
+        ({"sec-fetch-site": "cross-site"}, True, None),
+        ({"origin": "http://evil.com", "sec-fetch-site": "same-origin"}, None, "http://evil.com"),
+    ],
+)
+def test_scripts_send_no_origin(headers: dict[str, str], option: Any, refused: str | None) -> None:
+    engine = Engine(cors=option)
+    exchange = answered(engine.request("GET", SCRIPT, headers={"host": "example.com", **headers}), engine)
+    assert exchange.status == (200 if refused is None else 403)
+    if refused is not None:
+        assert f"Origin {refused} is not allowed".encode() in exchange.body
+
+
+@pytest.mark.parametrize(
+    ("option", "expected"),
+    [
+        ("*", [("Access-Control-Allow-Origin", "https://a.com"), ("Vary", "Origin"), True]),
+        ("https://a.com", [("Access-Control-Allow-Origin", "https://a.com"), ("Vary", "Origin"), True]),
+        ({"origin": "*", "credentials": False}, [("Access-Control-Allow-Origin", "*"), False]),
+        (
+            {"origin": ["https://a.com"], "credentials": False},
+            [("Access-Control-Allow-Origin", "https://a.com"), ("Vary", "Origin"), False],
+        ),
+    ],
+)
+def test_clients_of_v2_send_credentials(option: Any, expected: list[Any]) -> None:
+    engine = Engine(cors=option)
+    *headers, credentials = expected
+    if credentials:
+        headers.append(("Access-Control-Allow-Credentials", "true"))
+    query = {"EIO": "3", "transport": "polling"}
+    exchange = answered(engine.request("GET", query, headers={"origin": "https://a.com"}), engine)
+    assert exchange.status == 200 and cors(exchange) == headers
+    preflight = engine.request("OPTIONS", query, headers={"origin": "https://a.com"})
+    assert cors(preflight)[: len(headers)] == headers
+
+
 def test_options_without_cors() -> None:
     engine = Engine()
     client = engine.open()
