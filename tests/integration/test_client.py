@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
 import json
-import re
-import ssl
-import subprocess
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 import uvloop
+from tests.support.clients import (
+    HANDSHAKE,
+    OPEN,
+    POLLING,
+    QUICK,
+    TRANSPORTS,
+    WEBSOCKET,
+    Answer,
+    accept_websocket,
+    address,
+    always,
+    behave,
+    connected,
+    frame,
+    hostile,
+    http_response,
+    until,
+    websocket,
+)
 
 from fastsio import (
     AckTimeout,
@@ -27,83 +39,9 @@ from fastsio import (
     Server,
     Socket,
     SyncClient,
-    TransportError,
-    msgpack,
 )
-from fastsio.client.parser import CustomParser
-from fastsio.codec import Packet, PacketType
-from fastsio.exceptions import PacketError
 
 Make = Callable[..., Any]
-
-TRANSPORTS = {
-    "websocket": ["websocket"],
-    "polling": ["polling"],
-    "upgrade": ["polling", "websocket"],
-}
-QUICK = {"reconnection_delay": 0.02, "reconnection_delay_max": 0.05, "auto_connect": False}
-
-
-async def until(condition: Callable[[], Any], timeout: float = 4.0) -> None:
-    """Wait for something another task does."""
-    deadline = asyncio.get_running_loop().time() + timeout
-    while not condition():
-        assert asyncio.get_running_loop().time() < deadline, "it never happened"
-        await asyncio.sleep(0.005)
-
-
-def behave(io: Server) -> None:
-    """What the tests ask of a server."""
-
-    def connection(socket: Socket) -> None:
-        socket.emit("welcome", socket.nsp.name, b"\x00\xff")
-
-        @socket.on("echo")
-        def echo(value: Any) -> Any:
-            return value
-
-        @socket.on("back")
-        def back(value: Any) -> None:
-            socket.emit("back", value)
-
-        @socket.on("ask")
-        async def ask(value: Any) -> None:
-            socket.emit("answered", await socket.emit_with_ack("question", value))
-
-        @socket.on("silent")
-        def silent(ack: Callable[..., None]) -> None:
-            pass
-
-        @socket.on("whoami")
-        def whoami() -> Any:
-            handshake = socket.handshake
-            return [handshake.auth, handshake.query.get("q"), handshake.headers.get("x-test")]
-
-        @socket.on("kick")
-        def kick(close: bool) -> None:
-            socket.disconnect(close)
-
-    def guard(socket: Socket) -> None:
-        if socket.handshake.auth.get("token") != "good":
-            raise ConnectionRefused("nope", {"code": 7})
-
-    for namespace in ("/", "/chat"):
-        io.of(namespace).on("connection", connection)
-    io.of("/guarded").use(guard)
-
-
-def address(io: Server, path: str = "") -> str:
-    return f"http://127.0.0.1:{io.port}{path}"
-
-
-@asynccontextmanager
-async def connected(url: str, **options: Any) -> AsyncIterator[Client]:
-    client = Client(url, **{**QUICK, **options})
-    try:
-        await client.connect()
-        yield client
-    finally:
-        await client.close()
 
 
 @pytest.mark.parametrize("protocol", [4, 3])
@@ -213,244 +151,6 @@ class TestEveryTransport:
                 await client.close()
                 await second.close(grace=0.1)
 
-
-class TestOptions:
-    async def test_query_headers_auth_path(self, make_server: Make) -> None:
-        io = await make_server(behave, path="/other")
-
-        async def auth() -> dict[str, str]:
-            return {"token": "t"}
-
-        for mode in TRANSPORTS.values():
-            async with connected(
-                address(io, "/chat"),
-                path="/other/",
-                query={"q": "ä &"},
-                extra_headers={"X-Test": "yes"},
-                auth=auth,
-                transports=mode,
-            ) as client:
-                assert client.nsp == "/chat"
-                assert await client.emit_with_ack("whoami") == [{"token": "t"}, "ä &", "yes"]
-
-    async def test_no_upgrade(self, make_server: Make) -> None:
-        io = await make_server(behave)
-        async with connected(address(io), upgrade=False) as client:
-            await asyncio.sleep(0.1)
-            assert client.manager.engine is not None and client.manager.engine.transport == "polling"
-
-    async def test_try_all_transports(self, make_server: Make) -> None:
-        io = await make_server(behave, transports=["polling"])
-        with pytest.raises(ConnectError, match=r"HTTP 400.*Transport unknown") as caught:
-            async with connected(address(io), transports=["websocket"]):
-                pass
-        error = caught.value.refused["/"]
-        assert isinstance(error, TransportError)
-        assert (error.transport, error.status) == ("websocket", 400)
-        async with connected(
-            address(io), transports=["websocket", "polling"], try_all_transports=True
-        ) as client:
-            assert client.manager.engine is not None and client.manager.engine.transport == "polling"
-
-    async def test_auto_connect(self, make_server: Make) -> None:
-        io = await make_server(behave)
-        client = Client(address(io))
-        await until(lambda: client.connected)
-        await client.close()
-
-    async def test_msgpack_reports_a_server_that_speaks_json(self, make_server: Make) -> None:
-        io = await make_server(behave)
-        client = Client(address(io), parser="msgpack", transports=["websocket"], reconnection=False, **QUICK)
-        with pytest.raises(ConnectError):
-            await client.connect()
-        await client.close()
-
-    async def test_max_payload_is_honoured(self, make_server: Make) -> None:
-        io = await make_server(behave, max_http_buffer_size=3000)
-        async with connected(address(io), transports=["polling"]) as client:
-            asked = [client.emit_with_ack("echo", "x" * 900) for _ in range(20)]
-            assert await asyncio.gather(*asked) == ["x" * 900] * 20
-
-    async def test_tls(self, make_server: Make, tmp_path: Path) -> None:
-        key, crt = tmp_path / "k.pem", tmp_path / "c.pem"
-        subprocess.run(
-            [
-                *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
-                *("-nodes", "-days", "2", "-subj", "/CN=localhost", "-keyout", key, "-out", crt),
-                *("-addext", "subjectAltName=DNS:localhost"),
-            ],
-            check=True,
-            capture_output=True,
-        )
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(crt, key)
-        io = Server()
-        behave(io)
-        await io.listen(0, "127.0.0.1", ssl=context)
-        url = f"https://localhost:{io.port}"
-        try:
-            for mode in TRANSPORTS.values():
-                trusting = ssl.create_default_context(cafile=str(crt))
-                async with connected(url, ssl=trusting, transports=mode) as client:
-                    assert await client.emit_with_ack("echo", 1) == 1
-            with pytest.raises(ConnectError, match=r"(?i)certificate.verify.failed"):
-                async with connected(url):
-                    pass
-        finally:
-            await io.close(grace=0.1)
-
-    async def test_unix_socket(self, make_server: Make, tmp_path: Path) -> None:
-        io = await make_server(behave)
-        path = str(tmp_path / "s")
-
-        async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await join(reader, writer, *await asyncio.open_connection("127.0.0.1", io.port))
-
-        server = await asyncio.start_unix_server(relay, path)
-        async with connected("http://localhost/chat", unix_socket=path) as client:
-            assert await client.emit_with_ack("echo", 1) == 1
-        server.close()
-
-    @pytest.mark.parametrize("scheme", ["http", "socks5"])
-    @pytest.mark.parametrize("mode", TRANSPORTS)
-    async def test_proxy(self, make_server: Make, mode: str, scheme: str) -> None:
-        pytest.importorskip("python_socks")
-        io = await make_server(behave)
-        asked: list[bytes] = []
-
-        async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            if scheme == "http":
-                head = await reader.readuntil(b"\r\n\r\n")
-                asked.append(head.split()[1])
-                writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-            else:
-                greeting = await reader.readexactly(2)
-                await reader.readexactly(greeting[1])
-                writer.write(b"\x05\x00")
-                request = await reader.readexactly(5)
-                name = await reader.readexactly(request[4])
-                port = int.from_bytes(await reader.readexactly(2), "big")
-                asked.append(name + b":" + str(port).encode())
-                writer.write(b"\x05\x00\x00\x01" + bytes(6))
-            await join(reader, writer, *await asyncio.open_connection("127.0.0.1", io.port))
-
-        server = await asyncio.start_server(proxy, "127.0.0.1", 0)
-        url = f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        async with connected("http://far.test:81", proxy=url, transports=TRANSPORTS[mode]) as client:
-            assert await client.emit_with_ack("echo", 1) == 1
-        server.close()
-        assert asked and set(asked) == {b"far.test:81"}
-
-    async def test_a_proxy_that_is_not_there(self) -> None:
-        pytest.importorskip("python_socks")
-        async with hostile(always(b"")) as url:
-            pass
-        with pytest.raises(ConnectError, match=r"far\.test:81: cannot connect"):
-            async with connected("http://far.test:81", proxy=url, **WEBSOCKET):
-                pass
-
-
-async def join(
-    reader: asyncio.StreamReader,
-    writer: asyncio.StreamWriter,
-    other_reader: asyncio.StreamReader,
-    other_writer: asyncio.StreamWriter,
-) -> None:
-    """Pass bytes both ways until both sides are through."""
-
-    async def one_way(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-        try:
-            while data := await source.read(65536):
-                target.write(data)
-        except ConnectionError:
-            pass
-        target.close()
-
-    await asyncio.gather(one_way(reader, other_writer), one_way(other_reader, writer))
-
-
-HANDSHAKE = json.dumps(
-    {"sid": "abc", "upgrades": [], "pingInterval": 25000, "pingTimeout": 20000, "maxPayload": 1000}
-)
-
-
-def http_response(body: str | bytes, status: str = "200 OK", headers: str = "") -> bytes:
-    data = body.encode() if isinstance(body, str) else body
-    return f"HTTP/1.1 {status}\r\nContent-Length: {len(data)}\r\n{headers}\r\n".encode() + data
-
-
-def accept_websocket(head: bytes) -> bytes:
-    key = re.search(rb"Sec-WebSocket-Key: (\S+)", head)
-    assert key is not None
-    digest = hashlib.sha1(key[1] + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
-    return (
-        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Accept: " + base64.b64encode(digest) + b"\r\n\r\n"
-    )
-
-
-def frame(text: str | bytes, opcode: int = 1) -> bytes:
-    data = text.encode() if isinstance(text, str) else text
-    return (
-        bytes([0x80 | opcode, len(data)]) + data
-        if len(data) < 126
-        else (bytes([0x80 | opcode, 126]) + len(data).to_bytes(2, "big") + data)
-    )
-
-
-Answer = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
-
-
-@asynccontextmanager
-async def hostile(answer: Answer) -> AsyncIterator[str]:
-    """A server that answers each request head as ``answer`` does; its URL."""
-    writers: list[asyncio.StreamWriter] = []
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writers.append(writer)
-        try:
-            while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                length = re.search(rb"Content-Length: (\d+)", head)
-                if length is not None:
-                    await reader.readexactly(int(length[1]))
-                await answer(head, writer)
-        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError):
-            pass
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    finally:
-        server.close()
-        for writer in writers:
-            writer.close()
-        await asyncio.sleep(0)
-
-
-WEBSOCKET = {"transports": ["websocket"]}
-POLLING = {"transports": ["polling"]}
-
-
-def always(data: bytes, close: bool = False) -> Answer:
-    async def answer(head: bytes, writer: asyncio.StreamWriter) -> None:
-        writer.write(data)
-        if close:
-            writer.close()
-
-    return answer
-
-
-def websocket(*frames: bytes, close: bool = False) -> Answer:
-    async def answer(head: bytes, writer: asyncio.StreamWriter) -> None:
-        writer.write(accept_websocket(head) + b"".join(frames))
-        if close:
-            writer.close()
-
-    return answer
-
-
-OPEN = frame("0" + HANDSHAKE)
 
 #: Name: transport, what the server does, what the error says.
 IN_THE_HANDSHAKE: dict[str, tuple[dict[str, Any], Answer, str]] = {
@@ -915,48 +615,6 @@ class TestSyncClient:
                     SyncClient(url, timeout=0.05).__enter__()
 
             await in_thread(use)
-
-
-class TestParsers:
-    @pytest.mark.parametrize("mode", ["websocket", "polling"])
-    async def test_msgpack(self, mode: str) -> None:
-        """A server that speaks msgpack: one binary message per packet, and nothing else."""
-        writers: list[asyncio.StreamWriter] = []
-        accept = msgpack.encode(Packet(PacketType.CONNECT, "/", {"sid": "s"}))
-        event = msgpack.encode(Packet(PacketType.EVENT, "/", ["e", {"b": b"\x00"}]))
-        broken = b"\xc1"
-
-        async def answer(head: bytes, writer: asyncio.StreamWriter) -> None:
-            if mode == "websocket":
-                writer.write(
-                    accept_websocket(head) + OPEN + frame(accept, 2) + frame(event, 2) + frame(broken, 2)
-                )
-            elif head.startswith(b"POST"):
-                writer.write(http_response("ok"))
-            elif b"sid=" not in head:
-                packets = [f"b{base64.b64encode(data).decode()}" for data in (accept, event, broken)]
-                writer.write(http_response("\x1e".join(["0" + HANDSHAKE, *packets])))
-            else:
-                writers.append(writer)
-
-        async with hostile(answer) as url:
-            client = Client(url, parser="msgpack", transports=[mode], reconnection=False, auto_connect=False)
-            events = client.events()
-            reasons: list[Any] = []
-            client.on("disconnect", lambda *args: reasons.append(args))
-            await client.connect()
-            assert await events.__anext__() == ("e", ({"b": b"\x00"},))
-            assert reasons[0][0] == "parse error" and "cannot decode a packet" in str(reasons[0][1])
-            await client.close()
-
-    async def test_what_is_sent(self) -> None:
-        parser = CustomParser(msgpack)
-        for packet in (parser.event(("e", b"1"), "/n", 3), parser.ack((1,), "/n", 3)):
-            (message,) = packet.messages()
-            assert packet.text == b"" and message == (4, packet.attachments[0])
-        assert parser.add(packet.attachments[0]) == Packet(PacketType.ACK, "/n", [1], 3)
-        with pytest.raises(PacketError, match="text message"):
-            parser.add("2[]")
 
 
 @pytest.mark.parametrize("protocol", [4, 3])

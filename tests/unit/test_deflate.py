@@ -17,8 +17,8 @@ from wsproto.events import BytesMessage, TextMessage
 from wsproto.extensions import PerMessageDeflate
 
 from fastsio._frames import COMPRESSED, OP_BINARY, OP_TEXT, FrameParser, build_frame
+from fastsio.deflate import Deflate, InflateError, InflateTooLarge, accept, negotiate, offer
 from fastsio.exceptions import OptionError, PacketError, PayloadTooLarge
-from fastsio.net.deflate import Deflate, InflateError, InflateTooLarge, negotiate
 from fastsio.options import DeflateOptions
 
 NAME = "permessage-deflate"
@@ -563,3 +563,82 @@ def test_a_conversation_with_wsproto(
             event.data for event in theirs.events() if isinstance(event, (TextMessage, BytesMessage))
         ]
         assert ("" if text else b"").join(received) == message
+
+
+# -- the client's side ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "header"),
+    [
+        ({}, f"{NAME}; client_max_window_bits"),
+        (
+            {"server_no_context_takeover": True, "client_no_context_takeover": True},
+            f"{NAME}; server_no_context_takeover; client_no_context_takeover; client_max_window_bits",
+        ),
+        (
+            {"server_max_window_bits": 10, "client_max_window_bits": 12},
+            f"{NAME}; server_max_window_bits=10; client_max_window_bits=12",
+        ),
+    ],
+)
+def test_what_a_client_offers(options: dict[str, Any], header: str) -> None:
+    assert offer(DeflateOptions(**options)) == header
+
+
+@pytest.mark.parametrize(
+    "answered",
+    [
+        NAME,
+        f"{NAME}; server_no_context_takeover",
+        f"{NAME}; client_no_context_takeover",
+        f"{NAME}; server_max_window_bits=9",
+        f'{NAME}; server_max_window_bits="15"; client_max_window_bits=15',
+        f"{NAME}; client_max_window_bits=9; client_no_context_takeover",
+    ],
+)
+def test_answers_that_a_client_accepts(answered: str) -> None:
+    ours = accept(answered, DeflateOptions(threshold=0), 10_000)
+    bits = 9 if "bits=9" in answered else 15
+    theirs = Deflate(
+        PerMessageDeflate(
+            server_no_context_takeover="server_no" in answered,
+            client_no_context_takeover="client_no" in answered,
+            server_max_window_bits=bits if "server_max" in answered else 15,
+            client_max_window_bits=bits if "client_max" in answered else 15,
+        ),
+        threshold=0,
+    )
+    for message in (b"abc" * 500, b"xyz" * 2000):
+        sent, received = ours.deflate(message), theirs.deflate(message)
+        assert sent is not None and received is not None
+        assert theirs.inflate(sent) == message and ours.inflate(received) == message
+
+
+def test_a_window_too_small_to_compress_for() -> None:
+    """RFC 7692 allows 8, with which zlib inflates only."""
+    ours = accept(f"{NAME}; client_max_window_bits=8", DeflateOptions(threshold=0), 10_000)
+    assert ours.deflate(b"abc" * 500) is None
+
+
+@pytest.mark.parametrize(
+    "answered",
+    [
+        "",
+        ";;",
+        "permessage-bzip2",
+        f"{NAME}, {NAME}",
+        f"{NAME}; unknown",
+        f"{NAME}; server_no_context_takeover=1",
+        f"{NAME}; server_no_context_takeover; server_no_context_takeover",
+        f"{NAME}; server_max_window_bits",
+        f"{NAME}; server_max_window_bits=7",
+        f"{NAME}; server_max_window_bits=13",
+        f"{NAME}; client_max_window_bits=16",
+        f"{NAME}; client_max_window_bits=12",
+    ],
+)
+def test_answers_that_a_client_refuses(answered: str) -> None:
+    options = DeflateOptions(server_max_window_bits=12, client_max_window_bits=11)
+    with pytest.raises(PacketError, match="not offered"):
+        accept(answered, options, 10_000)

@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parents[2] / "src" / "fastsio"
 # Ring: the modules and packages in it, and the other rings it may know.
 RINGS: dict[str, tuple[set[str], set[str]]] = {
     "exceptions": ({"exceptions"}, set()),
-    "common": ({"types", "options"}, {"exceptions"}),
+    "common": ({"types", "options", "deflate"}, {"exceptions"}),
     "wire": ({"_codec", "_emitter", "_frames", "_payload", "codec", "msgpack"}, {"exceptions"}),
     "engine": ({"engine"}, {"exceptions", "common", "wire"}),
     "net": ({"net"}, {"exceptions", "common", "wire", "engine"}),
@@ -44,7 +44,7 @@ PLACES: dict[str, set[str]] = {
         *RINGS["edge"][0],
     },
     "httptools": {"net", "client", "loadtest"},
-    "wsproto": {"net", "client"},
+    "wsproto": {"net", "client", "deflate"},
     "redis": {"adapters.redis", "adapters.redis_streams", "adapters.sharded_redis"},
     "uvloop": {"net.run", "cli", "loadtest"},
 }

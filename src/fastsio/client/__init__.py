@@ -3,7 +3,16 @@
 from fastsio.client.client import Client
 from fastsio.client.manager import Manager
 from fastsio.client.options import ClientOptions
-from fastsio.client.socket import Socket
-from fastsio.client.sync import SyncClient
+from fastsio.client.socket import EventStream, Socket, SocketOperator
+from fastsio.client.sync import SyncClient, SyncSocket
 
-__all__ = ["Client", "ClientOptions", "Manager", "Socket", "SyncClient"]
+__all__ = [
+    "Client",
+    "ClientOptions",
+    "EventStream",
+    "Manager",
+    "Socket",
+    "SocketOperator",
+    "SyncClient",
+    "SyncSocket",
+]

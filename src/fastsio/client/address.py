@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import time
 from urllib.parse import quote, urlencode, urlsplit
 
 from fastsio.client.options import ClientOptions
@@ -64,11 +65,31 @@ class Address:
         for name, value in headers.items():
             if any(mark in f"{name}{value}" for mark in "\r\n\0"):
                 raise OptionError(f"extra_headers: {name!r} holds a line break")
+        #: Of every request: header lines, each with its line break.
         self.headers = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+
+        self._others = {
+            name: Address(url, options.of_transport(name))
+            for name in ("polling", "websocket")
+            if name in options.transport_options
+        }
+
+    def of_transport(self, name: str) -> Address:
+        """The same for one transport, which may have options of its own."""
+        return self._others.get(name, self)
+
+    @property
+    def stamped(self) -> str:
+        """What is added to the resource of a polling request: caches must not answer it."""
+        if self.options.timestamp_requests is False:
+            return ""
+        return f"&{self.options.timestamp_param}={time.time_ns():x}"
 
     def resource(self, transport: str, sid: str | None) -> str:
         """Path and query of a request."""
         query = f"EIO={self.options.protocol}&transport={transport}"
+        if self.options.force_base64:
+            query += "&b64=1"
         if sid is not None:
             query += f"&sid={quote(sid, safe='')}"
         return f"{self._path}?{self._query}&{query}" if self._query else f"{self._path}?{query}"
@@ -100,7 +121,10 @@ class Address:
                 sock.close()
                 raise
         else:
-            await loop.create_connection(lambda: protocol, self.host, self.port, ssl=self._ssl)
+            local = None if options.local_address is None else (options.local_address, 0)
+            await loop.create_connection(
+                lambda: protocol, self.host, self.port, ssl=self._ssl, local_addr=local
+            )
 
 
 def _context(given: ssl.SSLContext | bool | None) -> ssl.SSLContext:

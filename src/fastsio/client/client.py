@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 from types import TracebackType
 from typing import Any
-from urllib.parse import urlsplit
 
 from typing_extensions import Self
 
 from fastsio.client.address import Address
-from fastsio.client.manager import Manager
 from fastsio.client.options import ClientOptions
+from fastsio.client.sharing import manager_for
 from fastsio.client.socket import Socket
 from fastsio.options import split_options
 
@@ -19,7 +18,10 @@ __all__ = ["Client"]
 
 
 class Client(Socket):
-    """A Socket.IO client: the socket of its URL's namespace, and the owner of the connection.
+    """A Socket.IO client: the socket of its URL's namespace, and of what :meth:`of` adds to it.
+
+    Clients made inside one running loop for several namespaces of a server, with the same options, share a
+    connection, unless ``force_new=True``; it is closed with the last of them.
 
     ::
 
@@ -34,15 +36,24 @@ class Client(Socket):
     def __init__(self, url: str, **options: Any) -> None:
         (chosen,) = split_options(options, ClientOptions)
         address = Address(url, chosen)
-        manager = Manager(address, chosen)
-        super().__init__(manager, address.namespace, chosen.auth, address.query)
+        manager = manager_for(address, chosen)
+        super().__init__(manager, address.namespace, chosen.auth, address.query, chosen)
         manager.nsps[self.nsp] = self
+        self._options = chosen
+        #: This socket, and those that :meth:`of` made.
+        self._own: list[Socket] = [self]
+        self._auto: asyncio.Handle | None = None
         if chosen.auto_connect and _in_a_loop():
-            manager.auto_open(self._auto_connect)
+            self._auto = manager.auto_open(self._auto_connect)
 
     def _auto_connect(self) -> None:
-        for socket in list(self.manager.nsps.values()):
+        for socket in list(self._own):
             socket.open()
+
+    def _cancel_auto_connect(self) -> None:
+        if self._auto is not None:
+            self._auto.cancel()
+            self._auto = None
 
     def of(self, namespace: str, auth: Any = None) -> Socket:
         """The socket of another namespace on the same connection; the same one each time.
@@ -53,16 +64,12 @@ class Client(Socket):
         :param namespace: its name; with ``protocol=3`` a query may follow: ``/chat?token=x``.
         :param auth: what its CONNECT carries; None: the client's option ``auth``.
         """
-        parts = urlsplit(namespace if namespace.startswith("/") else f"/{namespace}")
-        known = self.manager.nsps.get(parts.path)
-        if known is not None:
-            return known
-        socket = Socket(
-            self.manager, parts.path, self.manager.options.auth if auth is None else auth, parts.query
-        )
-        self.manager.nsps[parts.path] = socket
-        if self.active:
-            socket.open()
+        before = len(self.manager.nsps)
+        socket = self.manager.socket(namespace, auth, self._options)
+        if len(self.manager.nsps) > before:
+            self._own.append(socket)
+            if self.active:
+                socket.open()
         return socket
 
     async def connect(self, *namespaces: str, retry: bool = False) -> None:
@@ -73,16 +80,21 @@ class Client(Socket):
         :raises ConnectError: ``refused`` says for each namespace that was not joined what happened. Those
             that were joined stay connected.
         """
-        for namespace in namespaces:
-            self.of(namespace)
-        await self.manager.join(list(self.manager.nsps.values()), retry)
+        self._cancel_auto_connect()
+        named = [self.of(namespace) for namespace in namespaces]
+        await self.manager.join(list(dict.fromkeys([*self._own, *named])), retry)
+
+    def disconnect(self) -> Self:
+        """Leave the namespace for good, or until the next connect; the last socket closes the connection."""
+        self._cancel_auto_connect()
+        return super().disconnect()
 
     async def close(self) -> None:
-        """Disconnect every namespace, and return once the connection is gone."""
-        self.manager.cancel_auto_open()
-        for socket in list(self.manager.nsps.values()):
+        """Disconnect this client's namespaces; return once the connection is gone, if no other shares it."""
+        for socket in self._own:
             socket.disconnect()
-        await self.manager.close()
+        if not any(socket.active for socket in self.manager.nsps.values()):
+            await self.manager.close()
 
     async def __aenter__(self) -> Self:
         try:

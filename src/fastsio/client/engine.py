@@ -112,10 +112,11 @@ class Engine:
 
     def _make(self, name: str) -> Polling | WebSocket:
         made: Polling | WebSocket
+        address = self._address.of_transport(name)
         if name == "websocket":
-            made = WebSocket(self, self._address, None, self._jar.header())
+            made = WebSocket(self, address, None, self._jar.header())
         else:
-            made = Polling(self, self._address, self._jar.header, self._on_response)
+            made = Polling(self, address, self._jar.header, self._on_response)
         self._used.append(made)
         return made
 
@@ -153,7 +154,7 @@ class Engine:
         self._owner.engine_open()
         wanted = self._address.options.upgrade and "websocket" in self._transports
         if self.state == "open" and isinstance(transport, Polling) and wanted and offered:
-            self._probe = _Probe(self, self._address, self._jar.header())
+            self._probe = _Probe(self, self._address.of_transport("websocket"), self._jar.header())
 
     # -- receiving --------------------------------------------------------------------------------------
 
@@ -205,10 +206,10 @@ class Engine:
 
     # -- sending ----------------------------------------------------------------------------------------
 
-    def send_packet(self, packet: EncodedPacket) -> None:
+    def send_packet(self, packet: EncodedPacket, compress: bool = True) -> None:
         """Send a Socket.IO packet; nothing happens once the session is over."""
         if self._direct is not None:
-            self._direct.send_packet(packet)
+            self._direct.send_packet(packet, compress)
         elif self.state == "open":
             self._buffer += packet.messages()
             self._plan_flush()

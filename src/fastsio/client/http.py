@@ -33,7 +33,8 @@ class Response:
 
     def add_header(self, name: bytes, value: bytes) -> None:
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")
-        self.headers[key] = text
+        known = self.headers.get(key)
+        self.headers[key] = text if known is None else f"{known}, {text}"
         if key == "set-cookie":
             self.cookies.append(text)
 

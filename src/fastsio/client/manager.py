@@ -6,7 +6,8 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from urllib.parse import urlsplit
 
 from fastsio._codec import EncodedPacket, Packet, PacketType
 from fastsio._emitter import EventEmitter
@@ -16,12 +17,10 @@ from fastsio.client.cookies import CookieJar
 from fastsio.client.engine import PING, Engine
 from fastsio.client.options import ClientOptions
 from fastsio.client.parser import make_parser
+from fastsio.client.socket import Socket
 from fastsio.engine.timers import TimerWheel
 from fastsio.exceptions import ConnectError, TransportError
 from fastsio.types import DisconnectReason
-
-if TYPE_CHECKING:
-    from fastsio.client.socket import Socket
 
 __all__ = ["Manager"]
 
@@ -40,7 +39,8 @@ class Manager(EventEmitter):
     ``connect_error``, ``connect_timeout``, ``ping``, ``pong``, ``reconnecting`` and the ``reconnect…``
     events as well.
 
-    :ivar backoff: delays between attempts; its fields may be changed at any time.
+    :ivar backoff: delays between attempts; its fields may be changed at any time, and are here under the
+        names of their options as well.
     :ivar reconnection: whether a lost connection is made again.
     :ivar reconnection_attempts: attempts before giving up; infinity for no limit.
     :ivar timeout: seconds an attempt may take; None: any time.
@@ -71,7 +71,7 @@ class Manager(EventEmitter):
         self._reconnecting = False
         self._reconnect_timer: asyncio.TimerHandle | None = None
         self._attempt_timer: asyncio.TimerHandle | None = None
-        self._auto: asyncio.Handle | None = None
+        self._auto: set[asyncio.Handle] = set()
         self._closing: set[Engine] = set()
         self._timers: TimerWheel | None = None
 
@@ -95,6 +95,48 @@ class Manager(EventEmitter):
             self._timers = TimerWheel(asyncio.get_running_loop(), _GRANULARITY)
         return self._timers
 
+    @property
+    def reconnection_delay(self) -> float:
+        """Seconds before the first attempt, before jitter."""
+        return self.backoff.delay
+
+    @reconnection_delay.setter
+    def reconnection_delay(self, seconds: float) -> None:
+        self.backoff.delay = seconds
+
+    @property
+    def reconnection_delay_max(self) -> float:
+        """Seconds between two attempts at most."""
+        return self.backoff.delay_max
+
+    @reconnection_delay_max.setter
+    def reconnection_delay_max(self, seconds: float) -> None:
+        self.backoff.delay_max = seconds
+
+    @property
+    def randomization_factor(self) -> float:
+        """Share of a delay that is random, 0 to 1."""
+        return self.backoff.factor
+
+    @randomization_factor.setter
+    def randomization_factor(self, factor: float) -> None:
+        self.backoff.factor = factor
+
+    def socket(self, namespace: str, auth: Any = None, options: ClientOptions | None = None) -> Socket:
+        """The socket of a namespace on this connection, the same one each time; it is not connected.
+
+        :param namespace: its name; with ``protocol=3`` a query may follow: ``/chat?token=x``.
+        :param auth: what its CONNECT carries; None: the option ``auth``.
+        :param options: those of a client that shares the connection; None: those it was made with.
+        """
+        parts = urlsplit(namespace if namespace.startswith("/") else f"/{namespace}")
+        known = self.nsps.get(parts.path)
+        if known is None:
+            options = options or self.options
+            known = Socket(self, parts.path, options.auth if auth is None else auth, parts.query, options)
+            self.nsps[parts.path] = known
+        return known
+
     # -- opening ----------------------------------------------------------------------------------------
 
     def open(self) -> None:
@@ -102,22 +144,22 @@ class Manager(EventEmitter):
         self._retry_wanted = True
         self._open()
 
-    def auto_open(self, begin: Callable[[], None]) -> None:
-        """Call ``begin`` on the next loop turn, unless :meth:`cancel_auto_open` comes first."""
-        self._auto = asyncio.get_running_loop().call_soon(begin)
+    def auto_open(self, begin: Callable[[], None]) -> asyncio.Handle:
+        """Call ``begin`` on the next loop turn, unless the manager or the handle is told otherwise first."""
 
-    def cancel_auto_open(self) -> None:
-        """The application connects by itself."""
-        if self._auto is not None:
-            self._auto.cancel()
-            self._auto = None
+        def run() -> None:
+            self._auto.discard(handle)
+            begin()
+
+        handle = asyncio.get_running_loop().call_soon(run)
+        self._auto.add(handle)
+        return handle
 
     async def join(self, sockets: Sequence[Socket], retry: bool) -> None:
         """Connect ``sockets``; return once each has joined its namespace.
 
         :raises ConnectError: with what kept which of them out; those are inactive then.
         """
-        self.cancel_auto_open()
         waiters = {socket: socket.wait_joined(retry) for socket in sockets if not socket.connected}
         if not waiters:
             return
@@ -242,10 +284,10 @@ class Manager(EventEmitter):
         """Send a packet that is no event."""
         self.send_encoded(self._parser.packet(packet))
 
-    def send_encoded(self, packet: EncodedPacket) -> None:
+    def send_encoded(self, packet: EncodedPacket, compress: bool = True) -> None:
         """Send an encoded packet; dropped when there is no session."""
         if self.engine is not None:
-            self.engine.send_packet(packet)
+            self.engine.send_packet(packet, compress)
 
     def encode_event(self, args: tuple[Any, ...], namespace: str, id: int | None) -> EncodedPacket:
         """An event as it goes out."""
@@ -309,7 +351,14 @@ class Manager(EventEmitter):
 
     def _attempt(self) -> None:
         self._reconnect_timer = None
-        if self._skip_reconnect:
+        if not self.reconnection:
+            # Switched off since.
+            self._reconnecting = False
+            self.backoff.reset()
+            error = TransportError("reconnection was switched off", "", self.address.url)
+            for socket in list(self.nsps.values()):
+                socket.give_up(error)
+                socket.on_reconnect_failed()
             return
         self._tell("reconnect_attempt", self.backoff.attempts)
         self._forward("reconnecting", self.backoff.attempts)
@@ -338,7 +387,8 @@ class Manager(EventEmitter):
         """Close the connection and do not make it again: the sockets' reason is "forced close"."""
         self._skip_reconnect = True
         self._reconnecting = False
-        self.cancel_auto_open()
+        while self._auto:
+            self._auto.pop().cancel()
         self._stop_attempt_timer()
         if self._reconnect_timer is not None:
             self._reconnect_timer.cancel()

@@ -40,6 +40,7 @@ class Polling:
         self._headers = headers
         self._on_response = on_response
         self._protocol = address.options.protocol
+        self._in_binary = self._protocol == 3 and not address.options.force_base64
         self._loop = asyncio.get_running_loop()
         self._http = HttpClient(address, address.options.max_message_size)
         self._resource = address.resource("polling", None)
@@ -51,6 +52,8 @@ class Polling:
         self._over = False
         self._when_paused: Callable[[], None] | None = None
         self._closer: asyncio.TimerHandle | None = None
+        self._get_timer: asyncio.TimerHandle | None = None
+        self._post_timer: asyncio.TimerHandle | None = None
         self.lost: asyncio.Future[None] = self._loop.create_future()
 
     @property
@@ -71,14 +74,31 @@ class Polling:
 
     def _poll(self) -> None:
         self._getting = True
-        self._http.request("GET", self._resource, self._headers(), None, self._polled, self._poll_failed)
+        self._get_timer = self._limit("GET")
+        resource = self._resource + self._address.stamped
+        self._http.request("GET", resource, self._headers(), None, self._polled, self._poll_failed)
+
+    def _limit(self, method: str) -> asyncio.TimerHandle | None:
+        """Bound the time of a request that begins."""
+        seconds = self._address.options.request_timeout
+        if seconds is None:
+            return None
+        return self._loop.call_later(seconds, self._expired, method, seconds)
+
+    def _expired(self, method: str, seconds: float) -> None:
+        self._fail(method, TimeoutError(f"not answered within {seconds:g} s (option request_timeout)"))
 
     def _poll_failed(self, error: Exception) -> None:
-        self._getting = False
+        self._get_ended()
         self._fail("GET", error)
 
-    def _polled(self, response: Response) -> None:
+    def _get_ended(self) -> None:
         self._getting = False
+        if self._get_timer is not None:
+            self._get_timer.cancel()
+
+    def _polled(self, response: Response) -> None:
+        self._get_ended()
         if self._over:
             return
         self._on_response(response)
@@ -116,18 +136,25 @@ class Polling:
     def _post(self, messages: Sequence[Message]) -> None:
         self._posting = True
         # Protocol 4 carries binary as base64, protocol 3 in a framing of its own.
-        binary = self._protocol == 3 and any(isinstance(data, bytes) for _, data in messages)
+        binary = self._in_binary and any(isinstance(data, bytes) for _, data in messages)
         body = encode_payload(messages, self._protocol, binary)
         kind = "application/octet-stream" if binary else "text/plain;charset=UTF-8"
         headers = f"{self._headers()}Content-Type: {kind}\r\n"
-        self._http.request("POST", self._resource, headers, body, self._posted, self._post_failed)
+        self._post_timer = self._limit("POST")
+        resource = self._resource + self._address.stamped
+        self._http.request("POST", resource, headers, body, self._posted, self._post_failed)
 
     def _post_failed(self, error: Exception) -> None:
-        self._posting = False
+        self._post_ended()
         self._fail("POST", error)
 
-    def _posted(self, response: Response) -> None:
+    def _post_ended(self) -> None:
         self._posting = False
+        if self._post_timer is not None:
+            self._post_timer.cancel()
+
+    def _posted(self, response: Response) -> None:
+        self._post_ended()
         if self._over:
             return
         self._on_response(response)
@@ -183,9 +210,9 @@ class Polling:
     def abort(self) -> None:
         """Drop the connections; the owner is not told."""
         self._over = True
-        if self._closer is not None:
-            self._closer.cancel()
-            self._closer = None
+        for timer in (self._closer, self._get_timer, self._post_timer):
+            if timer is not None:
+                timer.cancel()
         self._http.close()
         if not self.lost.done():
             self.lost.set_result(None)

@@ -25,6 +25,7 @@ from fastsio.types import DisconnectReason
 
 if TYPE_CHECKING:
     from fastsio.client.manager import Manager
+    from fastsio.client.options import ClientOptions
 
 __all__ = ["Ack", "EventStream", "Socket", "SocketOperator"]
 
@@ -42,6 +43,7 @@ Settle = Callable[[Exception | None, list[Any]], None]
 class _Flags(NamedTuple):
     volatile: bool = False
     timeout: float | None = None
+    compress: bool = True
     from_queue: bool = False
 
 
@@ -91,6 +93,7 @@ class _Buffered(NamedTuple):
     packet: EncodedPacket
     ack_id: int | None
     args: tuple[Any, ...]
+    compress: bool
 
 
 class _Queued:
@@ -117,12 +120,18 @@ class Socket(EventEmitter):
     :ivar recovered: whether the last connect restored the state of the connection before it.
     :ivar nsp: the namespace.
     :ivar auth: what CONNECT carries: a mapping, or a function, plain or async; None: nothing.
+    :ivar retries: times an event is sent again until it is acknowledged; 0: sent once, nothing awaited.
+    :ivar ack_timeout: seconds an acknowledgement is awaited without ``timeout(seconds)``; None: for ever.
     """
 
-    def __init__(self, manager: Manager, namespace: str, auth: Any = None, query: str = "") -> None:
+    def __init__(
+        self, manager: Manager, namespace: str, auth: Any, query: str, options: ClientOptions
+    ) -> None:
         self.manager = manager
         self.nsp = namespace
         self.auth = auth
+        self.retries = options.retries
+        self.ack_timeout = options.ack_timeout
         self.id: str | None = None
         self.connected = False
         self.recovered = False
@@ -383,8 +392,8 @@ class Socket(EventEmitter):
         return SocketOperator(self, _PLAIN._replace(timeout=seconds))
 
     def compress(self, compress: bool) -> SocketOperator:
-        """For the next event; nothing is compressed, the call is there for programs from Node."""
-        return SocketOperator(self, _PLAIN)
+        """For the next event: whether it may be compressed (option ``per_message_deflate``)."""
+        return SocketOperator(self, _PLAIN._replace(compress=compress))
 
     def _emit(self, args: tuple[Any, ...], flags: _Flags) -> None:
         if not args:
@@ -393,9 +402,7 @@ class Socket(EventEmitter):
         if callback is None:
             self._emit_settled(args, flags, None, True)
         else:
-            with_error = bool(
-                flags.timeout or self.manager.options.ack_timeout or self.manager.options.retries
-            )
+            with_error = bool(flags.timeout or self.ack_timeout or self.retries)
             settle = partial(self._call_back, callback, with_error)
             self._emit_settled(args[:-1], flags, settle, not with_error)
 
@@ -433,7 +440,7 @@ class Socket(EventEmitter):
         elif args[0] in _RESERVED_V2:
             self._fire(args[0], args[1:], None, True, False)
             return None
-        if manager.options.retries and not flags.from_queue and not flags.volatile:
+        if self.retries and not flags.from_queue and not flags.volatile:
             # Encoded for the sake of the error only, which belongs to this caller.
             manager.encode_event(args, self.nsp, None)
             self._enqueue(args, flags, settle)
@@ -446,7 +453,7 @@ class Socket(EventEmitter):
             self._ids += 1
             pending = _PendingAck(self, ack_id, settle, quiet)
             self._acks[ack_id] = pending
-            seconds = flags.timeout or manager.options.ack_timeout
+            seconds = flags.timeout or self.ack_timeout
             if seconds is not None:
                 pending.seconds = seconds
                 manager.timers.arm(pending, seconds)
@@ -455,15 +462,15 @@ class Socket(EventEmitter):
         if flags.volatile and not (connected and engine is not None and engine.writable):
             return ack_id
         if connected:
-            self._send_event(packet, args)
+            self._send_event(packet, args, flags.compress)
         else:
-            self._send_buffer.append(_Buffered(packet, ack_id, args))
+            self._send_buffer.append(_Buffered(packet, ack_id, args, flags.compress))
         return ack_id
 
-    def _send_event(self, packet: EncodedPacket, args: tuple[Any, ...]) -> None:
+    def _send_event(self, packet: EncodedPacket, args: tuple[Any, ...], compress: bool) -> None:
         for fn in self._any_outgoing:
             self._call(args[0], fn, args)
-        self.manager.send_encoded(packet)
+        self.manager.send_encoded(packet, compress)
 
     def _call_back(
         self, callback: Callable[..., Any], with_error: bool, error: Exception | None, args: list[Any]
@@ -513,7 +520,7 @@ class Socket(EventEmitter):
         if not self._queue or self._queue[0] is not entry:
             return
         entry.pending = False
-        if error is None or entry.tries > self.manager.options.retries:
+        if error is None or entry.tries > self.retries:
             self._queue.popleft()
             entry.settle(error, args)
         self._drain_queue(False)
@@ -558,7 +565,7 @@ class Socket(EventEmitter):
         self._joining = 0
         self._stop_answer_timer()
         self.id = sid
-        self.recovered = pid is not None and pid == self._pid
+        self.recovered = isinstance(pid, str) and pid == self._pid
         self._pid = pid if isinstance(pid, str) else None
         self.connected = True
         received, self._receive_buffer = self._receive_buffer, []
@@ -566,7 +573,7 @@ class Socket(EventEmitter):
             self._on_event(packet)
         buffered, self._send_buffer = self._send_buffer, []
         for entry in buffered:
-            self._send_event(entry.packet, entry.args)
+            self._send_event(entry.packet, entry.args, entry.compress)
         self._drain_queue(True)
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter[0].done():
@@ -752,8 +759,8 @@ class SocketOperator:
         return SocketOperator(self._socket, self._flags._replace(timeout=seconds))
 
     def compress(self, compress: bool) -> SocketOperator:
-        """As :meth:`Socket.compress`."""
-        return SocketOperator(self._socket, self._flags)
+        """Whether the event may be compressed."""
+        return SocketOperator(self._socket, self._flags._replace(compress=compress))
 
     def emit(self, *args: Any) -> bool:
         """As :meth:`Socket.emit`; with a timeout the callback gets ``(error, *args)``."""

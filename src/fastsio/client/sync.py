@@ -336,7 +336,8 @@ class SyncClient(SyncSocket):
     """
 
     def __init__(self, url: str, **options: Any) -> None:
-        self._client = Client(url, **{**options, "auto_connect": False})
+        # A connection belongs to one loop, and each blocking client has one of its own.
+        self._client = Client(url, **{**options, "auto_connect": False, "multiplex": False})
         self._namespaces: dict[str, SyncSocket] = {self._client.nsp: self}
         super().__init__(_Loop(), self._client)
 

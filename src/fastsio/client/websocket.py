@@ -11,8 +11,10 @@ from typing import cast
 import httptools
 from wsproto.utilities import generate_accept_token
 
+from fastsio import deflate
 from fastsio._codec import EncodedPacket
 from fastsio._frames import (
+    COMPRESSED,
     OP_BINARY,
     OP_CLOSE,
     OP_PING,
@@ -21,12 +23,15 @@ from fastsio._frames import (
     FrameParser,
     build_close,
     build_frame,
+    check_utf8,
     parse_close,
 )
 from fastsio._payload import encode_engine_packet
 from fastsio.client.address import Address
 from fastsio.client.base import Message, Owner, transport_error
 from fastsio.client.http import MAX_HEAD, Response, describe
+from fastsio.deflate import Deflate, InflateTooLarge
+from fastsio.exceptions import PacketError
 
 __all__ = ["WebSocket"]
 
@@ -61,7 +66,10 @@ class WebSocket(asyncio.Protocol):
         self._response = Response()
         self._head = 0
         self._key = b""
-        self._parser = FrameParser(client=True, max_message_size=address.options.max_message_size)
+        self._limit = address.options.max_message_size
+        self._as_text = address.options.force_base64
+        self._parser = FrameParser(client=True, max_message_size=self._limit)
+        self._deflate: Deflate | None = None
         self._masks = b""
         self._mask_at = 0
         self._out: list[bytes] = []
@@ -101,10 +109,17 @@ class WebSocket(asyncio.Protocol):
         self._socket.set_write_buffer_limits(high=_HIGH_WATER)
         self._key = base64.b64encode(os.urandom(16))
         self._http = httptools.HttpResponseParser(self)
+        options = self._address.options
+        offers = ""
+        if options.deflate is not None:
+            offers += f"Sec-WebSocket-Extensions: {deflate.offer(options.deflate)}\r\n"
+        if options.protocols:
+            offers += f"Sec-WebSocket-Protocol: {', '.join(options.protocols)}\r\n"
+        stamp = self._address.stamped if options.timestamp_requests else ""
         self._socket.write(
-            f"GET {self._resource} HTTP/1.1\r\n{self._address.headers}"
+            f"GET {self._resource}{stamp} HTTP/1.1\r\n{self._address.headers}"
             "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-            f"Sec-WebSocket-Key: {self._key.decode()}\r\n{self._headers}\r\n".encode(
+            f"Sec-WebSocket-Key: {self._key.decode()}\r\n{offers}{self._headers}\r\n".encode(
                 "utf-8", "surrogateescape"
             )
         )
@@ -145,14 +160,30 @@ class WebSocket(asyncio.Protocol):
             self._fail("the server switched to another protocol", None, 101)
         elif headers.get("sec-websocket-accept", "").strip() != generate_accept_token(self._key).decode():
             self._fail("the server's Sec-WebSocket-Accept is wrong", None, 101)
-        elif "sec-websocket-extensions" in headers or "sec-websocket-protocol" in headers:
-            self._fail("the server chose an extension or subprotocol that was not offered", None, 101)
-        else:
+        elif headers.get("sec-websocket-protocol") not in (None, *self._address.options.protocols):
+            self._fail("the server chose a subprotocol that was not offered", None, 101)
+        elif self._agree_on_compression(headers.get("sec-websocket-extensions")):
             self._http = None
             self._upgraded = True
             self._owner.transport_open()
             if rest and not self._over:
                 self._feed_frames(rest)
+
+    def _agree_on_compression(self, answer: str | None) -> bool:
+        """Whether the server's answer is one to what was offered; else the connection has failed."""
+        if answer is None:
+            return True
+        offered = self._address.options.deflate
+        if offered is None:
+            self._fail("the server chose an extension that was not offered", None, 101)
+            return False
+        try:
+            self._deflate = deflate.accept(answer, offered, self._limit)
+        except PacketError as error:
+            self._fail(str(error), error, 101)
+            return False
+        self._parser = FrameParser(client=True, max_message_size=self._limit, compression=True)
+        return True
 
     # -- reading ----------------------------------------------------------------------------------------
 
@@ -183,15 +214,38 @@ class WebSocket(asyncio.Protocol):
                         self._frame(OP_PONG, payload)
                 elif opcode == OP_CLOSE:
                     self._on_close_frame(payload)
+                elif opcode & COMPRESSED:
+                    self._on_compressed(opcode, payload)
         finally:
             self._reading = False
         if parser.close_code and not self._over:
-            self._out.append(self._masked(OP_CLOSE, build_close(parser.close_code, parser.close_reason)))
-            self._flush()
-            option = " (option max_message_size)" if parser.close_code == 1009 else ""
-            self._fail(f"the server broke RFC 6455: {parser.close_reason}{option}", None)
+            self._refuse(parser.close_code, parser.close_reason)
         elif self._out:
             self._flush()
+
+    def _on_compressed(self, opcode: int, payload: bytes) -> None:
+        assert self._deflate is not None
+        try:
+            message = self._deflate.inflate(payload)
+        except InflateTooLarge:
+            self._refuse(1009, f"a message inflates to more than {self._limit} bytes")
+            return
+        except PacketError as error:
+            self._refuse(1007, str(error))
+            return
+        if opcode == OP_BINARY | COMPRESSED:
+            self._owner.transport_binary(message)
+        elif check_utf8(message):
+            self._owner.transport_text(message)
+        else:
+            self._refuse(1007, "invalid UTF-8")
+
+    def _refuse(self, code: int, reason: str) -> None:
+        """Close over something that the server may not send."""
+        self._out.append(self._masked(OP_CLOSE, build_close(code, reason)))
+        self._flush()
+        option = " (option max_message_size)" if code == 1009 else ""
+        self._fail(f"the server broke RFC 6455: {reason}{option}", None)
 
     def _on_close_frame(self, payload: bytes) -> None:
         code, reason = parse_close(payload)
@@ -220,8 +274,11 @@ class WebSocket(asyncio.Protocol):
 
     # -- writing ----------------------------------------------------------------------------------------
 
-    def send_packet(self, packet: EncodedPacket) -> None:
+    def send_packet(self, packet: EncodedPacket, compress: bool = True) -> None:
         """Send a Socket.IO packet: its text, then its attachments."""
+        if self._deflate is not None or self._as_text:
+            self.send(packet.messages(), compress)
+            return
         text = packet.text
         if text:
             self._out.append(self._masked(OP_TEXT, b"4" + text))
@@ -229,26 +286,31 @@ class WebSocket(asyncio.Protocol):
             self._out.append(self._masked(OP_BINARY, self._prefix + attachment))
         self._plan_flush()
 
-    def send(self, messages: Iterable[Message]) -> None:
+    def send(self, messages: Iterable[Message], compress: bool = True) -> None:
         """Send Engine.IO packets."""
         for type, data in messages:
-            encoded = encode_engine_packet(type, data, self._protocol)
+            encoded = encode_engine_packet(type, data, self._protocol, not self._as_text)
+            opcode = OP_BINARY
             if isinstance(encoded, str):
-                self._frame(OP_TEXT, encoded.encode())
+                opcode, encoded = OP_TEXT, encoded.encode()
+            smaller = self._deflate.deflate(encoded) if self._deflate is not None and compress else None
+            if smaller is None:
+                self._out.append(self._masked(opcode, encoded))
             else:
-                self._frame(OP_BINARY, encoded)
+                self._out.append(self._masked(opcode, smaller, True))
+        self._plan_flush()
 
     def _frame(self, opcode: int, payload: bytes) -> None:
         self._out.append(self._masked(opcode, payload))
         self._plan_flush()
 
-    def _masked(self, opcode: int, payload: bytes) -> bytes:
+    def _masked(self, opcode: int, payload: bytes, compressed: bool = False) -> bytes:
         at = self._mask_at
         if at >= len(self._masks):
             self._masks = os.urandom(_MASK_LOT)
             at = 0
         self._mask_at = at + 4
-        return build_frame(opcode, payload, mask=self._masks[at : at + 4])
+        return build_frame(opcode, payload, rsv1=compressed, mask=self._masks[at : at + 4])
 
     def _plan_flush(self) -> None:
         if not self._flush_planned and not self._reading:

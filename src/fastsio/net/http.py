@@ -12,8 +12,8 @@ from typing import Any, Final, cast
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
 
+from fastsio.deflate import Deflate
 from fastsio.engine.request import Headers, Request, Response, WebSocket, WebSocketReceiver
-from fastsio.net.deflate import Deflate
 from fastsio.net.hub import Hub
 from fastsio.net.websocket import BadHandshake, WebSocketConnection, check_handshake
 from fastsio.options import DeflateOptions

@@ -24,9 +24,9 @@ from fastsio._frames import (
     check_utf8,
     parse_close,
 )
+from fastsio.deflate import Deflate, InflateError, InflateTooLarge, negotiate
 from fastsio.engine.request import WebSocketReceiver
 from fastsio.engine.timers import Deadline
-from fastsio.net.deflate import Deflate, InflateError, InflateTooLarge, negotiate
 from fastsio.net.hub import Hub
 from fastsio.options import DeflateOptions
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -51,7 +53,7 @@ class FakeEngine:
         self.state = "closed"
         self.owner.engine_closed(reason, OSError("gone"))
 
-    def send_packet(self, packet: EncodedPacket) -> None:
+    def send_packet(self, packet: EncodedPacket, compress: bool = True) -> None:
         self.sent.append(packet.text.decode())
 
     def close(self) -> None:
@@ -70,8 +72,12 @@ def engines(monkeypatch: pytest.MonkeyPatch) -> list[FakeEngine]:
 
 
 def make(**options: Any) -> Client:
+    return make_at("", **options)
+
+
+def make_at(at: str, **options: Any) -> Client:
     quick = {"reconnection_delay": 0.01, "reconnection_delay_max": 0.02, "auto_connect": False}
-    return Client("http://localhost", **{**quick, **options})
+    return Client(f"http://localhost{at}", **{**quick, **options})
 
 
 def log_of(client: Client) -> list[Any]:
@@ -268,6 +274,74 @@ class TestConnecting:
         assert engines[0].sent == ["0", "0/n,"]
         await client.close()
 
+    @pytest.mark.parametrize("how", ["disconnect", "close", "manager"])
+    async def test_auto_connect_called_off(self, engines: list[FakeEngine], how: str) -> None:
+        client = make(auto_connect=True)
+        if how == "disconnect":
+            client.disconnect()
+        elif how == "close":
+            await client.close()
+        else:
+            client.manager.disconnect()
+        await asyncio.sleep(0.01)
+        assert engines == [] and not client.active
+
+
+class TestSharing:
+    async def test_who_shares(self) -> None:
+        root, chat = make(auth={"a": 1}, retries=2), make_at("/chat", auth={"a": 2}, ack_timeout=3.0)
+        assert chat.manager is root.manager and set(root.manager.nsps) == {"/", "/chat"}
+        assert (root.auth, root.retries, root.ack_timeout) == ({"a": 1}, 2, None)
+        assert (chat.auth, chat.retries, chat.ack_timeout) == ({"a": 2}, 0, 3.0)
+        managers = [
+            make().manager,
+            make_at("/own", force_new=True).manager,
+            make_at("/own", multiplex=False).manager,
+            make_at("/own", path="/elsewhere").manager,
+            make_at("/own", timeout=3).manager,
+            make_at("/own?a=b").manager,
+            root.manager,
+        ]
+        assert len(set(map(id, managers))) == len(managers)
+        assert make_at("/late").manager is root.manager
+
+    def test_not_outside_a_loop(self) -> None:
+        assert make().manager is not make_at("/chat").manager
+
+    async def test_not_with_another_loop(self) -> None:
+        theirs: list[Client] = []
+
+        def elsewhere() -> None:
+            async def main() -> None:
+                theirs.append(make())
+
+            asyncio.run(main())
+
+        await asyncio.get_running_loop().run_in_executor(None, elsewhere)
+        assert make_at("/chat").manager is not theirs[0].manager
+
+    async def test_kept_no_longer_than_needed(self) -> None:
+        client = make()
+        manager = weakref.ref(client.manager)
+        del client
+        gc.collect()
+        assert manager() is None
+
+    async def test_each_closes_its_own(self, engines: list[FakeEngine]) -> None:
+        root, chat = make(), make_at("/chat")
+        side = root.of("/side")
+        assert root.of("/chat") is chat
+        connecting = asyncio.gather(root.connect(), chat.connect())
+        await until(lambda: engines)
+        engines[0].accept()
+        engines[0].receive('0{"sid":"a"}', '0/chat,{"sid":"b"}', '0/side,{"sid":"c"}')
+        await connecting
+        await root.close()
+        assert (root.connected, side.connected, chat.connected) == (False, False, True)
+        assert engines[0].sent[-2:] == ["1", "1/side,"] and engines[0].state == "open"
+        await chat.close()
+        assert engines[0].state == "closed"
+
 
 class TestReconnecting:
     async def test_the_order_of_events(self, engines: list[FakeEngine]) -> None:
@@ -345,6 +419,27 @@ class TestReconnecting:
         assert sum(entry[0] == "disconnect" for entry in log) == 1
         await asyncio.sleep(0.05)
         assert len(engines) == 1 and engine.state == "closed"
+
+    async def test_switched_off_between_attempts(self, engines: list[FakeEngine]) -> None:
+        client = make()
+        stream = client.events()
+        engine = await connected(client, engines)
+        engine.lose()
+        assert client.manager.reconnecting
+        waiting = asyncio.ensure_future(client.connect(retry=True))
+        client.manager.reconnection = False
+        with pytest.raises(ConnectError, match="reconnection was switched off"):
+            await waiting
+        assert [event async for event in stream] == [] and len(engines) == 1
+        assert not client.manager.reconnecting
+
+    async def test_delays_may_change(self, engines: list[FakeEngine]) -> None:
+        manager = make(reconnection_delay=3.0).manager
+        assert (manager.reconnection_delay, manager.randomization_factor) == (3.0, 0.5)
+        manager.reconnection_delay, manager.reconnection_delay_max = 0.5, 0.7
+        manager.randomization_factor = 0
+        assert manager.reconnection_delay_max == 0.7
+        assert [manager.backoff.duration() for _ in range(2)] == [0.5, 0.7]
 
     async def test_disconnect_between_attempts_ends_them(self, engines: list[FakeEngine]) -> None:
         client = make(reconnection_delay=0.05, reconnection_delay_max=0.05)

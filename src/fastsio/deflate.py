@@ -1,8 +1,8 @@
-"""permessage-deflate (RFC 7692): negotiation on a server, and the two zlib streams of one connection.
+"""permessage-deflate (RFC 7692): negotiation on both sides, and the two zlib streams of one connection.
 
-wsproto's ``PerMessageDeflate`` holds what was agreed and writes the answer. It takes offers on trust (unknown
-and repeated parameters pass, numbers that are none raise), so they are parsed and checked here first; and its
-inflating has no limit, so that is done here too.
+wsproto's ``PerMessageDeflate`` holds what was agreed and writes the server's answer. It takes offers on
+trust (unknown and repeated parameters pass, numbers that are none raise), so they are parsed and checked here
+first; and its inflating has no limit, so that is done here too.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     # Names of the typeshed only; the classes have none at run time.
     from zlib import _Compress, _Decompress
 
-__all__ = ["Deflate", "InflateError", "InflateTooLarge", "negotiate"]
+__all__ = ["Deflate", "InflateError", "InflateTooLarge", "accept", "negotiate", "offer"]
 
 # What a sender strips from the end of each message (RFC 7692 §7.2.1): an empty stored block, less its header.
 _TAIL: Final = b"\x00\x00\xff\xff"
@@ -31,6 +31,8 @@ _TAIL: Final = b"\x00\x00\xff\xff"
 _TOKEN: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _PART: Final = re.compile(rf'(?:({_TOKEN})|"({_TOKEN})"|([,;=]))[ \t]*')
 _WINDOW_BITS: Final = re.compile(r"[89]|1[0-5]", re.ASCII)
+# The smallest window that zlib deflates with; it inflates with one of 8, too.
+_LEAST_BITS: Final = 9
 
 
 class InflateError(PacketError):
@@ -153,6 +155,65 @@ def negotiate(
             )
             return "; ".join(filter(None, [name, answer])), deflate
     return None
+
+
+def offer(options: DeflateOptions) -> str:
+    """A client's ``Sec-WebSocket-Extensions``."""
+    parts = [PerMessageDeflate.name]
+    parts += [
+        name
+        for name in ("server_no_context_takeover", "client_no_context_takeover")
+        if getattr(options, name)
+    ]
+    if options.server_max_window_bits is not None:
+        parts.append(f"server_max_window_bits={options.server_max_window_bits}")
+    bits = options.client_max_window_bits
+    parts.append("client_max_window_bits" if bits is None else f"client_max_window_bits={bits}")
+    return "; ".join(parts)
+
+
+def accept(answer_header: str, options: DeflateOptions, max_size: int) -> Deflate:
+    """The streams of a client, from the server's answer to :func:`offer`.
+
+    :param max_size: most bytes a message may inflate to.
+    :raises PacketError: for an answer that no such offer allows; the connection cannot go on.
+    """
+    answers = _parse_offers(answer_header)
+    parameters = dict(answers[0][1]) if answers else {}
+    if (
+        len(answers) != 1
+        or answers[0][0] != PerMessageDeflate.name
+        or len(parameters) != len(answers[0][1])
+        or not all(_answers(name, value, options) for name, value in parameters.items())
+    ):
+        raise PacketError(f"the server chose extensions that were not offered: {answer_header[:100]!r}")
+    client_bits = int(parameters.get("client_max_window_bits") or options.client_max_window_bits or 15)
+    agreed = PerMessageDeflate(
+        client_no_context_takeover=options.client_no_context_takeover
+        or "client_no_context_takeover" in parameters,
+        client_max_window_bits=max(client_bits, _LEAST_BITS),
+        server_no_context_takeover="server_no_context_takeover" in parameters,
+        server_max_window_bits=int(parameters.get("server_max_window_bits") or 15),
+    )
+    return Deflate(
+        agreed,
+        client=True,
+        max_size=max_size,
+        # What cannot be compressed for a window that small is sent as it is.
+        threshold=options.threshold if client_bits >= _LEAST_BITS else sys.maxsize,
+        level=options.level,
+        mem_level=options.mem_level,
+    )
+
+
+def _answers(name: str, value: str | None, options: DeflateOptions) -> bool:
+    """Whether a server may answer :func:`offer` with this parameter (RFC 7692 §7.1)."""
+    if name in ("server_no_context_takeover", "client_no_context_takeover"):
+        return value is None
+    if name in ("server_max_window_bits", "client_max_window_bits"):
+        most = getattr(options, name) or 15
+        return value is not None and bool(_WINDOW_BITS.fullmatch(value)) and int(value) <= most
+    return False
 
 
 def _parse_offers(header: str) -> list[tuple[str, list[tuple[str, str | None]]]]:
