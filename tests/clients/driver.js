@@ -642,6 +642,72 @@ const scenarios = {
     assert.strictEqual(sequence.received, 1000);
   },
 
+  /** A handshake that the server's hook decides on by args.verdict; what the client is told. */
+  async allow_request(t) {
+    const { verdict } = t.args;
+    const options = { query: { verdict } };
+    // Of all transports, that through fetch alone shows the response.
+    if (client === "sio-client-4" && mode === "polling") options.transports = [require("eio-client-6").Fetch];
+    const socket = t.open("/", options);
+    const [event, error] = await firstOf(socket, ["connect", "connect_error"]);
+    if (event === "connect") {
+      await t.connected(socket);
+      assertSame(await call(socket, "echo", "let in"), ["let in"]);
+      return [event];
+    }
+    const status = typeof error.description === "number" ? error.description : null;
+    return [event, error.message, status, options.transports ? await error.context.json() : null];
+  },
+
+  /** Polls through fetch, which asks for compression and undoes it: how the response of each size was encoded. */
+  async http_compression(t) {
+    const fetched = globalThis.fetch;
+    let last;
+    globalThis.fetch = async (url, init = {}) => {
+      const response = await fetched(url, init);
+      if (init.method === undefined || init.method === "GET") last = response.headers.get("content-encoding");
+      return response;
+    };
+    try {
+      const { accept } = t.args;
+      const options = { transports: [require("eio-client-6").Fetch], upgrade: false };
+      if (accept !== null) options.extraHeaders = { "accept-encoding": accept };
+      const socket = t.open("/", options);
+      await within(WAIT, "connection", (resolve, reject) => socket.once("connect", resolve).once("connect_error", reject));
+      await socket.welcome;
+      const found = [];
+      for (const size of t.args.sizes) {
+        const text = "x".repeat(size - '430[""]'.length);
+        assertSame(await call(socket, "echo", text), [text]);
+        found.push(last);
+      }
+      return found;
+    } finally {
+      globalThis.fetch = fetched;
+    }
+  },
+
+  /**
+   * permessage-deflate as agreed with the server, and the bytes that go over the connection for a text that deflates
+   * well, then for random text once and again: in is what the server sends, out what the client does.
+   */
+  async per_message_deflate(t) {
+    const socket = await t.connect("/", { perMessageDeflate: t.args.client });
+    const { ws } = socket.io.engine.transport;
+    const agreed = ws.extensions ? ws._extensions["permessage-deflate"].params : null;
+    const random = require("crypto").randomBytes(2000).toString("hex");
+    const bytes = [];
+    for (const value of ["x".repeat(20_000), random, random, "x".repeat(t.args.small)]) {
+      const before = [ws._socket.bytesRead, ws._socket.bytesWritten];
+      assertSame(await call(socket, "echo", value), [value]);
+      bytes.push({ in: ws._socket.bytesRead - before[0], out: ws._socket.bytesWritten - before[1] });
+    }
+    for (const value of [JSON_VALUES, STRINGS, "é😀".repeat(5000), Buffer.alloc(70_000, random), Buffer.alloc(0), ""]) {
+      assertSame(await call(socket, "echo", value), [value]);
+    }
+    return { agreed: agreed && { ...agreed }, bytes };
+  },
+
   async engine_echo(t) {
     const socket = await t.connectEngine();
     const values = ["text", "0", "b not base64", ...STRINGS.filter((text) => text !== "\u001e"), "x".repeat(5000)];

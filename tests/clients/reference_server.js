@@ -7,7 +7,7 @@
  * It offers exactly what tests/interop/scenario_server.py offers on fastsio, so one driver runs against both and
  * tests/interop/test_reference.py can prove that the expected values are the reference's. Options are fastsio's
  * (seconds and bytes): kind ("socketio" | "engineio"), ping_interval, ping_timeout, max_http_buffer_size,
- * guard_root.
+ * guard_root, allow_request, http_compression, per_message_deflate.
  *
  * Each line of standard output is one JSON record: {"event": "listening", "port": n} first, then what the server saw
  * of each client, which names itself by the query parameter "tag". A line "close" on standard input closes the
@@ -41,8 +41,30 @@ function engineOptions() {
   if ("ping_interval" in options) chosen.pingInterval = options.ping_interval * 1000;
   if ("ping_timeout" in options) chosen.pingTimeout = options.ping_timeout * 1000;
   if ("max_http_buffer_size" in options) chosen.maxHttpBufferSize = options.max_http_buffer_size;
+  if ("allow_request" in options) chosen.allowRequest = decide;
+  if ("http_compression" in options) chosen.httpCompression = options.http_compression;
+  if ("per_message_deflate" in options) chosen.perMessageDeflate = deflateOptions(options.per_message_deflate);
   if (!v2) chosen.allowEIO3 = true;
   return chosen;
+}
+
+/** The client says what becomes of its handshake. */
+function decide(request, done) {
+  const verdict = new URL(request.url, "http://localhost").searchParams.get("verdict");
+  if (verdict === "message") done("not today", false);
+  else done(null, verdict !== "no");
+}
+
+/** Node's names and places for the options of permessage-deflate. */
+function deflateOptions(chosen) {
+  if (typeof chosen === "boolean") return chosen;
+  return {
+    threshold: chosen.threshold,
+    serverNoContextTakeover: chosen.server_no_context_takeover,
+    clientNoContextTakeover: chosen.client_no_context_takeover,
+    serverMaxWindowBits: chosen.server_max_window_bits,
+    clientMaxWindowBits: chosen.client_max_window_bits,
+  };
 }
 
 /** What an application's query says, without the parameters of Engine.IO. */

@@ -84,8 +84,25 @@ def sequence_attachment(number: int) -> tuple[bytes, ...]:
     return (bytes([number & 255, 255]),) if number % 50 == 7 else ()
 
 
+async def allow_request(request: Any) -> Any:
+    await asyncio.sleep(0.02)
+    return decide(request)
+
+
+def decide(request: Any) -> Any:
+    """The client says what becomes of its handshake."""
+    verdict = request.query.get("verdict")
+    if verdict == "raise":
+        raise RuntimeError("a hook that fails, as it should")
+    if verdict == "refuse":
+        raise ConnectionRefused("not today")
+    return {"no": False, "message": "not today"}.get(verdict, True)
+
+
 def serve_socketio(options: dict[str, Any]) -> fastsio.Server:
     root_is_guarded = options.pop("guard_root", False)
+    if "allow_request" in options:
+        options["allow_request"] = allow_request if options["allow_request"] == "async" else decide
     io = fastsio.Server(**options)
 
     def connection(socket: Any) -> None:
