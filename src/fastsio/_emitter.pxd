@@ -10,6 +10,7 @@ cdef class EventEmitter:
     cdef:
         dict _events    # event -> tuple of Listener; None until the first registration
 
+    cpdef int _listened(self, str event) except -1
     cpdef bint _fire(self, str event, tuple args, object ack, bint trim, bint propagate) except -1
     cdef tuple _listeners_of(self, str event)
     cdef int _store(self, str event, tuple listeners) except -1

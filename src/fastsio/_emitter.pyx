@@ -229,6 +229,10 @@ cdef class EventEmitter:
         """Called with what a listener raised; logs it. Subclasses say where it came from."""
         logger.error("handler %s of %r failed", getattr(fn, "__qualname__", fn), event, exc_info=error)
 
+    cpdef int _listened(self, str event) except -1:
+        """Called when ``event`` gets its first listener. Subclasses begin there what they spare otherwise."""
+        return 0
+
     # -- storage --------------------------------------------------------------------------------------
 
     cdef tuple _listeners_of(self, str event):
@@ -253,6 +257,7 @@ cdef class EventEmitter:
             self._events = {}
         if listeners is None:
             self._events[event] = (listener,)
+            self._listened(event)
         elif prepend:
             self._events[event] = (listener, *listeners)
         else:

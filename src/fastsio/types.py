@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-__all__ = ["DisconnectReason"]
+__all__ = ["POLLING", "WEBSOCKET", "DisconnectReason", "TransportName"]
 
 
 class DisconnectReason(str, Enum):
@@ -28,3 +28,18 @@ class DisconnectReason(str, Enum):
 
     def __format__(self, format_spec: str) -> str:
         return self.value.__format__(format_spec)
+
+
+class TransportName(str):
+    """``"polling"`` or ``"websocket"``, also where a program asks for the ``name`` of a transport."""
+
+    __slots__ = ()
+
+    @property
+    def name(self) -> str:
+        """The same string."""
+        return str(self)
+
+
+POLLING = TransportName("polling")
+WEBSOCKET = TransportName("websocket")

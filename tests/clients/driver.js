@@ -410,6 +410,18 @@ const scenarios = {
     return Object.fromEntries(Object.entries(said).map(([label, names]) => [label, names.sort()]));
   },
 
+  /** The events of the connection below the sockets. */
+  async conn_events(t) {
+    const socket = await t.connect();
+    await call(socket, "watch conn");
+    assertSame(await call(socket, "echo", "text"), ["text"]);
+    const bytes = Buffer.from([1, 2]);
+    assertSame(await call(socket, "echo", bytes), [bytes]);
+    await sleep(50);
+    const [{ seen, upgrades, conn }] = await call(socket, "conn report");
+    return { seen: seen.filter((entry) => !/ (ping|pong)$/.test(entry)), upgrades, conn };
+  },
+
   /** Broadcasts that ask every recipient, of which "c" never answers "silent". */
   async broadcast_acks(t) {
     const sockets = { a: await t.connect(), b: await t.connect(), c: await t.connect() };

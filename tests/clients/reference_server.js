@@ -128,6 +128,10 @@ function operator(socket, how) {
   return target;
 }
 
+function engineOf(socket) {
+  return (v2 ? socket.server : socket.nsp.server).engine;
+}
+
 function onConnection(socket) {
   const tag = socket.handshake.query.tag;
   const namespace = socket.nsp.name;
@@ -141,6 +145,28 @@ function onConnection(socket) {
   socket.on("disconnect", (reason) => note("disconnect", { reason, rooms: roomsOf(socket) }));
   socket.on("error", (error) => note("error", { message: error.message }));
   socket.emit("welcome", namespace);
+
+  const seen = new Set();
+  const upgrades = [];
+  for (const event of ["upgrading", "upgrade"]) socket.conn.on(event, ({ name }) => upgrades.push(`${event} ${name}`));
+  socket.on("watch conn", (ack) => {
+    const { conn } = socket;
+    conn.on("packet", ({ type }) => seen.add(`packet ${type}`));
+    conn.on("packetCreate", ({ type }) => seen.add(`packet_create ${type}`));
+    for (const event of ["data", "message"]) {
+      conn.on(event, (data) => seen.add(`${event} ${typeof data === "string" ? "str" : "bytes"}`));
+    }
+    conn.on("flush", (packets) => packets.forEach(({ type }) => seen.add(`flush ${type}`)));
+    conn.on("drain", () => seen.add("drain"));
+    engineOf(socket).on("drain", (other) => other === conn && seen.add("engine drain"));
+    ack();
+  });
+  socket.on("conn report", (ack) => {
+    const { transport, readyState, upgraded, protocol, id } = socket.conn;
+    // engine.io 3 does not say which protocol it speaks.
+    const facts = [transport.name, readyState, upgraded, v2 ? 3 : protocol, id !== ""];
+    ack({ seen: [...seen].sort(), upgrades, conn: facts });
+  });
 
   socket.on("echo", (...args) => {
     const ack = args[args.length - 1];

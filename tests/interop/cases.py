@@ -157,6 +157,24 @@ BROADCAST_ACKS = [
 ]
 
 
+def conn_events(client: Client) -> Any:
+    seen = [
+        "data bytes",
+        "data str",
+        "drain",
+        "engine drain",
+        "flush message",
+        "message bytes",
+        "message str",
+    ]
+    upgraded = client.mode == "upgrade"
+    return {
+        "seen": [*seen, "packet message", "packet_create message"],
+        "upgrades": ["upgrading websocket", "upgrade websocket"] if upgraded else [],
+        "conn": [client.transport, "open", upgraded, client.protocol - 1, True],
+    }
+
+
 def reasons(javascript: str, python: str, count: int = 1) -> Callable[[Client], Any]:
     """The reason a client gives; the Python client of protocol 4 knows none."""
 
@@ -253,6 +271,7 @@ CASES = [
         args={"only_v4": True},
         result=lambda client: ROOMS_EXCEPT,
     ),
+    Case("conn_events", clients=JAVASCRIPT, result=conn_events),
     Case(
         "broadcast_acks",
         clients=JAVASCRIPT,

@@ -117,6 +117,27 @@ def serve_socketio(options: dict[str, Any]) -> fastsio.Server:
 
         note("connect")
         socket.emit("welcome", namespace)
+        seen: set[str] = set()
+        upgrades: list[str] = []
+        for event in ("upgrading", "upgrade"):
+            socket.conn.on(event, lambda transport, event=event: upgrades.append(f"{event} {transport.name}"))
+
+        @socket.on("watch conn")
+        def watch_conn() -> None:
+            conn = socket.conn
+            conn.on("packet", lambda packet: seen.add(f"packet {packet.type}"))
+            conn.on("packet_create", lambda packet: seen.add(f"packet_create {packet.type}"))
+            for event in ("data", "message"):
+                conn.on(event, lambda data, event=event: seen.add(f"{event} {type(data).__name__}"))
+            conn.on("flush", lambda packets: seen.update(f"flush {packet.type}" for packet in packets))
+            conn.on("drain", lambda: seen.add("drain"))
+            socket.server.engine.on("drain", lambda conn: conn is socket.conn and seen.add("engine drain"))
+
+        @socket.on("conn report")
+        def conn_report() -> dict[str, Any]:
+            conn = socket.conn
+            facts = [conn.transport.name, conn.ready_state, conn.upgraded, conn.protocol, conn.id != ""]
+            return {"seen": sorted(seen), "upgrades": upgrades, "conn": facts}
 
         @socket.on("disconnecting")
         def disconnecting(reason: str) -> None:

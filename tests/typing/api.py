@@ -20,7 +20,7 @@ from fastsio.codec import (
     encode_engine_packet,
     encode_payload,
 )
-from fastsio.engine import EngineServer, Session
+from fastsio.engine import EnginePacket, EngineServer, Session
 
 io = fastsio.Server(cors="*", ping_interval=25)
 
@@ -64,7 +64,9 @@ engine = EngineServer(ping_interval=10)
 @engine.on("connection")
 def session(session: Session) -> None:
     assert_type(session.send(b"data"), Session)
-    assert_type(session.transport, str)
+    name: str = session.transport
+    assert_type(session.transport.name, str)
+    assert_type(EnginePacket("message", name).data, str | bytes | None)
 
 
 assert_type(encode(Packet(PacketType.EVENT, "/", ["hi"], 1)), list[Any])

@@ -9,9 +9,10 @@ from fastsio.engine.request import Request, Response
 from fastsio.engine.server import EngineCore
 from fastsio.engine.serving import ListenerLike, Serving
 from fastsio.engine.session import Session
+from fastsio.engine.tap import EnginePacket
 from fastsio.options import EngineOptions, ListenerOptions, split_options
 
-__all__ = ["EngineServer", "Refusal", "Request", "Response", "Session"]
+__all__ = ["EnginePacket", "EngineServer", "Refusal", "Request", "Response", "Session"]
 
 
 class EngineServer(EngineCore, Serving):

@@ -35,7 +35,7 @@ class Refusal(Exception):
     :param message: what the client is told; the protocol's message for ``code`` if empty.
     :param context: more, in the reference's words: ``{"name": "TRANSPORT_MISMATCH", …}``.
 
-    ``request`` is the refused :class:`~fastsio.engine.request.Request`.
+    ``request``, also as ``req``, is the refused :class:`~fastsio.engine.request.Request`.
     """
 
     def __init__(self, code: int, message: str = "", context: dict[str, Any] | None = None) -> None:
@@ -45,6 +45,11 @@ class Refusal(Exception):
         self.code = code
         self.context: dict[str, Any] = {} if context is None else context
         self.request: Request | None = None
+
+    @property
+    def req(self) -> Request | None:
+        """The same as ``request``."""
+        return self.request
 
 
 def refusal_response(refusal: Refusal, upgrade: bool) -> Response:

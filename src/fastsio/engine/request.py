@@ -51,10 +51,16 @@ class WebSocket(Protocol):
     """One accepted WebSocket connection. Writes of one read callback or loop turn leave together."""
 
     receiver: WebSocketReceiver
-    #: False while the peer reads slower than we write.
-    writable: bool
-    #: Whether permessage-deflate was negotiated: frames made elsewhere cannot be used then.
-    compressed: bool
+
+    @property
+    def writable(self) -> bool:
+        """False while the peer reads slower than we write."""
+        ...
+
+    @property
+    def compressed(self) -> bool:
+        """Whether permessage-deflate was negotiated: frames made elsewhere cannot be used then."""
+        ...
 
     def send_text(self, payload: bytes, compress: bool = True) -> None:
         """Send one text message; ``payload`` is UTF-8."""

@@ -42,7 +42,7 @@ class EngineCore(EventEmitter):
 
     Events: ``connection(session)``; ``connection_error(refusal)``; ``initial_headers(headers, request)`` on
     the handshake's response and ``headers(headers, request)`` on every response, where ``headers`` is a list
-    of ``(name, value)`` to add to.
+    of ``(name, value)`` to add to; ``flush(session, packets)`` and ``drain(session)`` of every session.
     """
 
     def __init__(self, options: EngineOptions, clock: Clock | None = None) -> None:
@@ -60,6 +60,8 @@ class EngineCore(EventEmitter):
             raise OptionError(f"option trusted_proxies: {error}") from error
         self._middlewares: list[Middleware] = []
         self._dirty: list[Session] = []
+        # Whether somebody listens to the packets of all sessions.
+        self._observes = False
         self._fixed_clock = clock is not None
         if clock is not None:
             self.clock = clock
@@ -352,6 +354,8 @@ class EngineCore(EventEmitter):
             self._turn_away(request)
             return
         session = Session(self, sid, protocol, request)
+        if self._observes:
+            session.observe()
         if transport == "websocket":
             websocket = self._accept(request, session)
             if websocket is None:
@@ -366,6 +370,13 @@ class EngineCore(EventEmitter):
             # Answered at the end of this loop turn: what the connection handler sends goes along.
             session.open_polling(PollingTransport(session, request, headers))
         self._fire("connection", (session,), None, False, False)
+
+    def _listened(self, event: str) -> int:
+        if event in ("flush", "drain"):
+            self._observes = True
+            for session in list(self.sessions.values()):
+                session.observe()
+        return 0
 
     def _follow_loop(self) -> None:
         """A server outlives loops that end, one test's after another's: it goes on with the running one."""

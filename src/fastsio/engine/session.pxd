@@ -23,6 +23,7 @@ cdef class Session(EventEmitter):
         object _frame_sink
         object _message_sink
         int _phase
+        bint _observed
         object _polling
         object _probe
         object _websocket
@@ -30,3 +31,4 @@ cdef class Session(EventEmitter):
 
     cpdef send_encoded(self, EncodedPacket packet, bint compress=*)
     cpdef on_text(self, bytes payload)
+    cpdef int _listened(self, str event) except -1

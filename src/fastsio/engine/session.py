@@ -10,8 +10,9 @@ from fastsio._emitter import EventEmitter
 from fastsio._payload import EnginePacketType, decode_engine_packet, encode_engine_packet
 from fastsio.engine.polling import PollingTransport
 from fastsio.engine.request import Request, WebSocket
+from fastsio.engine.tap import EnginePacket, Tap
 from fastsio.exceptions import PacketError, PayloadTooLarge
-from fastsio.types import DisconnectReason
+from fastsio.types import POLLING, WEBSOCKET, DisconnectReason, TransportName
 
 if TYPE_CHECKING:
     from fastsio._codec import EncodedPacket
@@ -37,6 +38,9 @@ _PING_DUE = 0  # protocol 4: time to ping; packets from the client change nothin
 _PONG_DUE = 1  # protocol 4: pinged, the client must answer
 _CLIENT_DUE = 2  # protocol 3: the client must send something
 
+# Events that are spared until somebody listens to them.
+_OBSERVED = frozenset(("packet", "packet_create", "data", "flush", "drain"))
+
 # Bytes that a queued packet counts besides its data: packets without any must not queue without end.
 _PACKET_COST = 64
 
@@ -44,8 +48,11 @@ _PACKET_COST = 64
 class Session(EventEmitter):
     """A client's link to the server, over whichever transport it has at the moment.
 
-    Events: ``message(data)``, ``upgrade(transport_name)``, ``drain()``, ``close(reason, description)``.
-    ``data`` is ``str`` or ``bytes``. After ``close`` the listeners are dropped.
+    Events: ``message(data)``, also under the name ``data``, with ``str`` or ``bytes``; ``packet(packet)`` and
+    ``packet_create(packet)`` for each :class:`~fastsio.engine.tap.EnginePacket` received and sent;
+    ``flush(packets)`` before packets are handed over, ``drain()`` after; ``heartbeat()``;
+    ``upgrading(transport)`` and ``upgrade(transport)``; ``close(reason, description)``, after which the
+    listeners are dropped.
     """
 
     def __init__(self, server: EngineCore, sid: str, protocol: int, request: Request) -> None:
@@ -67,6 +74,8 @@ class Session(EventEmitter):
         self._compress = False
         self._phase = _PING_DUE if protocol == 4 else _CLIENT_DUE
         self._extended = False
+        # Whether somebody listens to the events of single packets.
+        self._observed = False
         self._frame_sink: Callable[[bytes], None] | None = None
         self._message_sink: Callable[[str | bytes], None] | None = None
         self._close_sink: Callable[[DisconnectReason, Any], None] | None = None
@@ -74,9 +83,9 @@ class Session(EventEmitter):
     # -- facts ----------------------------------------------------------------------------------------
 
     @property
-    def transport(self) -> str:
-        """``"polling"`` or ``"websocket"``."""
-        return "polling" if self._websocket is None else "websocket"
+    def transport(self) -> TransportName:
+        """``"polling"`` or ``"websocket"``; its ``name`` is the same."""
+        return POLLING if self._websocket is None else WEBSOCKET
 
     @property
     def upgrading(self) -> bool:
@@ -124,6 +133,8 @@ class Session(EventEmitter):
     def open_websocket(self, websocket: WebSocket) -> None:
         """Start with WebSocket."""
         self._websocket = websocket
+        if self._observed:
+            self.observe()
         self._open()
 
     def _open(self) -> None:
@@ -137,9 +148,17 @@ class Session(EventEmitter):
 
     # -- sending --------------------------------------------------------------------------------------
 
-    def send(self, data: str | bytes | bytearray | memoryview, *, compress: bool = True) -> Session:
+    def send(
+        self,
+        data: str | bytes | bytearray | memoryview,
+        callback: Callable[[], Any] | None = None,
+        *,
+        compress: bool = True,
+    ) -> Session:
         """Send one message; dropped if the session is no longer open. Returns the session.
 
+        :param callback: called once the message has been handed to the transport; never, if the session ends
+            before.
         :raises TypeError: if ``data`` is neither text nor bytes.
         """
         if self.ready_state != "open":
@@ -150,14 +169,24 @@ class Session(EventEmitter):
             data = bytes(data)
         websocket = self._websocket
         if websocket is None:
+            if callback is not None:
+                self.once("drain", callback)
             self._queue([(MESSAGE, data)], compress)
         else:
             self._send_over(websocket, data, compress)
+            if callback is not None:
+                self.server.clock.call_soon(callback)
         return self
 
-    def write(self, data: str | bytes | bytearray | memoryview, *, compress: bool = True) -> Session:
+    def write(
+        self,
+        data: str | bytes | bytearray | memoryview,
+        callback: Callable[[], Any] | None = None,
+        *,
+        compress: bool = True,
+    ) -> Session:
         """The same as :meth:`send`."""
-        return self.send(data, compress=compress)
+        return self.send(data, callback, compress=compress)
 
     def send_encoded(self, packet: EncodedPacket, compress: bool = True) -> None:
         """Send a Socket.IO packet that may be shared with other sessions; dropped if no longer open."""
@@ -195,6 +224,8 @@ class Session(EventEmitter):
         self._compress = self._compress or compress
         for _, data in packets:
             self._buffered_bytes += _PACKET_COST + (0 if data is None else len(data))
+        if self._observed:
+            self.note_created(packets)
         limit = self.server.options.max_buffered_bytes
         if self._buffered_bytes > limit:
             logger.warning(
@@ -210,6 +241,8 @@ class Session(EventEmitter):
 
     def flush(self) -> None:
         """Hand what is queued to the open poll, or to the WebSocket that replaced it."""
+        if self._observed and self._buffer and self.writable:
+            self.note_flush(self._buffer)
         if not self._buffer:
             return
         websocket, polling = self._websocket, self._polling
@@ -226,7 +259,8 @@ class Session(EventEmitter):
             polling.send(self._take_buffer(), compress)
         else:
             return
-        self._fire("drain", (), None, False, False)
+        if self._observed:
+            self.note_drain()
 
     def _take_buffer(self) -> list[tuple[int, str | bytes | None]]:
         packets = self._buffer
@@ -281,6 +315,10 @@ class Session(EventEmitter):
             return
         if self._phase != _PING_DUE:
             self._note_traffic(b"3" if kind == PONG else b"")
+        if self._observed:
+            self.note_received(kind, data)
+            if self.ready_state != "open":
+                return
         self._on_packet(kind, data)
 
     def _on_packet(self, kind: int | None, data: str | bytes | None) -> None:
@@ -291,16 +329,19 @@ class Session(EventEmitter):
                 # One answer is enough for all pings that came since the last poll.
                 if not self._buffer or self._buffer[-1] != _PONG_PACKET:
                     self._send_control(PONG)
+                self._fire("heartbeat", (), None, False, False)
             else:
                 self.end(DisconnectReason.TRANSPORT_ERROR, "invalid heartbeat direction")
         elif kind == PONG and self._phase == _PONG_DUE:
             self._phase = _PING_DUE
             self.server.timers.arm(self, self.server.options.ping_interval)
+            self._fire("heartbeat", (), None, False, False)
         # Everything else is ignored, as the reference does.
 
     def on_writable(self) -> None:
         """The WebSocket's peer reads again."""
-        self._fire("drain", (), None, False, False)
+        if self._observed:
+            self.note_drain()
 
     def on_close(self, code: int, reason: str, error: str | None) -> None:
         """The session's WebSocket is gone."""
@@ -314,6 +355,61 @@ class Session(EventEmitter):
             self._message_sink(data)
         else:
             self._fire("message", (data,), None, False, False)
+
+    # -- events of single packets ---------------------------------------------------------------------
+
+    def observe(self) -> None:
+        """Fire the events of single packets from now on."""
+        self._observed = True
+        websocket = self._websocket
+        if websocket is not None and type(websocket) is not Tap and self.ready_state != "closed":
+            self._websocket = Tap(self, websocket)
+
+    def _listened(self, event: str) -> int:
+        if event in _OBSERVED or (event == "message" and self._message_sink is not None):
+            self.observe()
+        return 0
+
+    @property
+    def shows_received(self) -> bool:
+        """Whether somebody listens to the packets that come."""
+        return self.has_listeners("packet") or self.has_listeners("data") or self.has_listeners("message")
+
+    @property
+    def shows_sent(self) -> bool:
+        """Whether somebody listens to the packets that leave."""
+        return (
+            self.has_listeners("packet_create")
+            or self.has_listeners("flush")
+            or self.server.has_listeners("flush")
+        )
+
+    def note_received(self, kind: int | None, data: str | bytes | None) -> None:
+        """A packet has come."""
+        self._fire("packet", (EnginePacket.of(kind, data),), None, True, False)
+        if kind == MESSAGE:
+            message = "" if data is None else data
+            self._fire("data", (message,), None, True, False)
+            if self._message_sink is not None:
+                self._fire("message", (message,), None, True, False)
+
+    def note_created(self, packets: Sequence[tuple[int | None, str | bytes | None]]) -> None:
+        """Packets are queued, or about to be sent."""
+        if self.has_listeners("packet_create"):
+            for kind, data in packets:
+                self._fire("packet_create", (EnginePacket.of(kind, data),), None, True, False)
+
+    def note_flush(self, packets: Sequence[tuple[int | None, str | bytes | None]]) -> None:
+        """Packets are about to be handed to the transport."""
+        if self.has_listeners("flush") or self.server.has_listeners("flush"):
+            shown = [EnginePacket.of(kind, data) for kind, data in packets]
+            self._fire("flush", (shown,), None, True, False)
+            self.server._fire("flush", (self, shown), None, True, False)
+
+    def note_drain(self) -> None:
+        """What was queued is handed over."""
+        self._fire("drain", (), None, False, False)
+        self.server._fire("drain", (self,), None, True, False)
 
     # -- heartbeat ------------------------------------------------------------------------------------
 
@@ -354,6 +450,10 @@ class Session(EventEmitter):
         """Let ``probe`` try a WebSocket."""
         self._probe = probe
 
+    def note_upgrading(self) -> None:
+        """The client has begun to talk over the WebSocket that it probes."""
+        self._fire("upgrading", (WEBSOCKET,), None, True, False)
+
     def end_probe(self, probe: Probe) -> None:
         """``probe`` gave up; long-polling goes on."""
         if self._probe is probe:
@@ -373,8 +473,10 @@ class Session(EventEmitter):
         self.flush()
         if self.ready_state == "closing":
             self.end(DisconnectReason.FORCED_CLOSE)
-        else:
-            self._fire("upgrade", ("websocket",), None, True, False)
+            return
+        if self._observed:
+            self.observe()
+        self._fire("upgrade", (WEBSOCKET,), None, True, False)
 
     # -- closing --------------------------------------------------------------------------------------
 
@@ -416,6 +518,9 @@ class Session(EventEmitter):
         self.server.forget(self)
         probe, polling, websocket = self._probe, self._polling, self._websocket
         self._probe = self._polling = None
+        if type(websocket) is Tap:
+            # Which holds this session.
+            self._websocket = websocket = websocket.websocket
         self._buffer = []
         if probe is not None:
             probe.abandon()

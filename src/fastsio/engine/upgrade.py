@@ -43,6 +43,9 @@ class Probe:
             return
         if payload == b"2probe":
             websocket.send_text(b"3probe", False)
+            self._session.note_upgrading()
+            if self.websocket is None:
+                return  # a listener has ended it
             if self._release is None:
                 self._look_again()
         elif payload.startswith(b"5"):
