@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,15 +38,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("browser")
 
 
-# Not for the session: Playwright keeps an event loop running in this thread, which async tests cannot bear.
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+@contextmanager
+def chromium(**options: Any) -> Iterator[Browser]:
+    """A headless Chromium; ``options`` are those of Playwright's ``launch``."""
     executable = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
     assert executable, "no Chromium on this machine: scripts/test-deps installs it"
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_ARGS)
+        started = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_ARGS, **options)
         yield started
         started.close()
+
+
+# Not for the session: Playwright keeps an event loop running in this thread, which async tests cannot bear.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture

@@ -14,6 +14,8 @@ from .conftest import Server, free_port
 SERVERS = Path(__file__).with_name("servers")
 PROGRAMS = {"fastsio": SERVERS / "fastsio_server.py", "node": SERVERS / "node_server.js"}
 
+MODES = {"polling": ["polling"], "websocket": ["websocket"], "upgrade": ["polling", "websocket"]}
+
 Start = Callable[[], Server]
 
 #: What the pages of the tests use beside the client.
@@ -61,7 +63,7 @@ def visit(browser: Browser) -> Iterator[Callable[[str], Page]]:
     assert problems == []
 
 
-@pytest.mark.parametrize("mode", ["polling", "websocket", "upgrade"])
+@pytest.mark.parametrize("mode", MODES)
 def test_events_acks_and_binary(mode: str, start: Start, visit: Callable[[str], Page]) -> None:
     page = visit(start().url)
     result: dict[str, Any] = page.evaluate(
@@ -105,11 +107,12 @@ def test_events_acks_and_binary(mode: str, start: Start, visit: Callable[[str], 
     }
 
 
-def test_two_namespaces_of_one_page(start: Start, visit: Callable[[str], Page]) -> None:
+@pytest.mark.parametrize("mode", MODES)
+def test_two_namespaces_of_one_page(mode: str, start: Start, visit: Callable[[str], Page]) -> None:
     page = visit(start().url)
     assert page.evaluate(
-        """async () => {
-          const [one, other] = [io("/"), io("/other")];
+        """async (transports) => {
+          const [one, other] = [io("/", { transports }), io("/other")];
           const welcomes = await Promise.all([one, other].map((socket) => next(socket, "welcome")));
           const names = welcomes.map(([name]) => name);
           const refused = io("/guarded", { auth: { token: "bad" } });
@@ -120,7 +123,8 @@ def test_two_namespaces_of_one_page(start: Start, visit: Callable[[str], Page]) 
             names, shared: one.io === other.io && refused.io === one.io, reason: (await left)[0],
             error: [error.message, error.data], still: await other.emitWithAck("echo", "still here"),
           };
-        }"""
+        }""",
+        MODES[mode],
     ) == {
         "names": ["/", "/other"],
         "shared": True,
@@ -130,13 +134,13 @@ def test_two_namespaces_of_one_page(start: Start, visit: Callable[[str], Page]) 
     }
 
 
-@pytest.mark.parametrize("mode", ["polling", "upgrade"])
+@pytest.mark.parametrize("mode", MODES)
 def test_a_server_restart(mode: str, start: Start, visit: Callable[[str], Page]) -> None:
     server = start()
     page = visit(server.url)
     page.evaluate(
         """async (mode) => {
-          window.socket = await connect("/", mode === "polling" ? { transports: [mode] } : {});
+          window.socket = await connect("/", mode === "upgrade" ? {} : { transports: [mode] });
           if (mode === "upgrade") await websocket(socket);
           window.gone = next(socket, "disconnect");
           window.back = next(socket.io, "reconnect");
@@ -151,12 +155,13 @@ def test_a_server_restart(mode: str, start: Start, visit: Callable[[str], Page])
     assert page.evaluate("async () => Promise.all(answers)") == [1, 2, 3]
 
 
-@pytest.mark.parametrize("mode", ["polling", "websocket"])
+@pytest.mark.parametrize("mode", MODES)
 def test_offline_and_online(mode: str, start: Start, visit: Callable[[str], Page]) -> None:
     page = visit(start().url)
     page.evaluate(
         """async (mode) => {
-          window.socket = await connect("/", { transports: [mode] });
+          window.socket = await connect("/", mode === "upgrade" ? {} : { transports: [mode] });
+          if (mode === "upgrade") await websocket(socket);
           window.gone = next(socket, "disconnect");
           window.failed = next(socket, "connect_error");
         }""",

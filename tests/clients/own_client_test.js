@@ -592,3 +592,26 @@ check("a Manager by itself", async () => {
   assert.equal(socket.connected, false);
   manager.close();
 });
+
+check("the parser of the package socket.io-msgpack-parser", async (open) => {
+  const parser = require("socket.io-msgpack-parser");
+  const { Server } = require("sio-server-4");
+  const server = http.createServer();
+  const own = new Server(server, { parser, serveClient: false });
+  own.of("/chat").on("connection", (socket) => {
+    socket.emit("welcome", Buffer.from([0, 255]));
+    socket.on("echo", (...args) => args.pop()(...args));
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  try {
+    for (const transports of [["polling"], ["websocket"], ["polling", "websocket"]]) {
+      const socket = open("/chat", { url: `http://127.0.0.1:${server.address().port}`, parser, transports });
+      const [bytes] = await next(socket, "welcome");
+      assert.deepEqual([...new Uint8Array(bytes)], [0, 255]);
+      const value = { text: "ü😀", numbers: [1, -2, 2.5, 2 ** 40], nothing: null };
+      assert.deepEqual(await socket.emitWithAck("echo", value), value);
+    }
+  } finally {
+    own.close();
+  }
+});

@@ -119,6 +119,15 @@ def test_in_node(implementation: str) -> None:
     assert "\n# fail 0\n" in result.stdout and "\n# pass 0\n" not in result.stdout
 
 
+def test_types() -> None:
+    """The declarations fit programs that use them, and mistakes are found."""
+    node = node_package("typescript")
+    compiler = CLIENTS / "node_modules" / "typescript" / "bin" / "tsc"
+    command = [node, str(compiler), "--project", "own_client_types.tsconfig.json"]
+    check = subprocess.run(command, cwd=CLIENTS, capture_output=True, text=True, timeout=120)
+    assert check.returncode == 0, check.stdout + check.stderr
+
+
 def test_what_is_served_is_built_from_the_modules() -> None:
     if not Path(ROOT, ".cache", "esbuild", "node_modules", "esbuild").is_dir():
         pytest.skip("no esbuild in .cache/esbuild: scripts/build-client --fetch gets it from npm")

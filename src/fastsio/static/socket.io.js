@@ -1237,7 +1237,8 @@ var io = (() => {
     }
     #onData(data) {
       try {
-        this.decoder.add(data);
+        const raw = this.opts.parser && inNode && data instanceof ArrayBuffer;
+        this.decoder.add(raw ? globalThis.Buffer.from(data) : data);
       } catch (error) {
         this.#onClose("parse error", error);
       }

@@ -3,6 +3,7 @@ import { Engine, timersFor } from "./engine.js";
 import { Emitter, subscribe } from "./emitter.js";
 import * as defaultParser from "./parser.js";
 import { Socket } from "./socket.js";
+import { inNode } from "./transports.js";
 
 /** The option's number, or the default for what is none. */
 const number = (value, fallback) => (typeof value === "number" ? value : fallback);
@@ -158,7 +159,9 @@ export class Manager extends Emitter {
 
   #onData(data) {
     try {
-      this.decoder.add(data);
+      // A parser of the application's is its platform's: what is in npm for Node reads Buffers.
+      const raw = this.opts.parser && inNode && data instanceof ArrayBuffer;
+      this.decoder.add(raw ? globalThis.Buffer.from(data) : data);
     } catch (error) {
       this.#onClose("parse error", error);
     }

@@ -185,7 +185,7 @@ export class Polling extends Transport {
   }
 }
 
-const inNode = typeof window === "undefined" && Boolean(globalThis.process?.versions?.node);
+export const inNode = typeof window === "undefined" && Boolean(globalThis.process?.versions?.node);
 
 /** One WebSocket; a frame for each packet. */
 export class WebSocketTransport extends Transport {
