@@ -1,21 +1,52 @@
 # The layout of the compiled classes; request.py is the source of their methods.
 
+cimport cython
+from fastsio._http cimport FixedHeaders, KnownHead, build_response, session_parameters
+
+
+@cython.freelist(16)
 cdef class Response:
     cdef:
         public object body
-        public list headers
         public int status
+        list _headers
+        FixedHeaders _first
+        FixedHeaders _second
+
+    cpdef add_fixed(self, FixedHeaders headers)
+    cpdef bytes encode(self, bytes common, bint with_body)
 
 
+cdef bytes _OK
+
+
+@cython.locals(response=Response)
+cpdef Response fixed_response(int status, FixedHeaders headers, bytes body)
+
+
+@cython.freelist(16)
 cdef class Request:
     cdef:
-        dict _query
         public object exchange
-        public dict headers
         public str method
         public str path
         public str query_string
         public str remote_address
         public str scheme
-        public str target
         public bint upgrade
+        KnownHead _head
+        dict _headers
+        tuple _parameters
+        dict _query
+        str _target
+        str _varying
+
+    cpdef str header(self, str name)
+    cpdef tuple parameters(self)
+
+
+@cython.locals(request=Request)
+cpdef Request known_request(
+    str method, str path, str query_string, KnownHead head, str varying, object exchange,
+    str remote_address, str scheme,
+)

@@ -10,11 +10,14 @@ from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 from urllib.parse import unquote_plus
 
+from fastsio._http import FixedHeaders, KnownHead, build_response, session_parameters
 from fastsio.options import DeflateOptions
 
 __all__ = ["App", "Exchange", "Headers", "Request", "Response", "WebSocket", "WebSocketReceiver"]
 
 Headers = list[tuple[str, str]]
+
+_OK = b"HTTP/1.1 200 OK\r\n"
 
 
 class Response:
@@ -27,8 +30,53 @@ class Response:
         self, status: int, headers: Headers | None = None, body: bytes | AsyncIterator[bytes] = b""
     ) -> None:
         self.status = status
-        self.headers: Headers = [] if headers is None else headers
         self.body = body
+        self._headers: Headers | None = [] if headers is None else headers
+        self._first: FixedHeaders | None = None
+        self._second: FixedHeaders | None = None
+
+    @property
+    def headers(self) -> Headers:
+        """The headers, to look at and to add to."""
+        if self._headers is None:
+            first, second = self._first, self._second
+            self._headers = []
+            if first is not None:
+                self._headers += first.pairs
+            if second is not None:
+                self._headers += second.pairs
+            self._first = self._second = None
+        return self._headers
+
+    def add_fixed(self, headers: FixedHeaders | None) -> None:
+        """Add headers that are encoded already, if there are any."""
+        if headers is None:
+            return
+        if self._headers is None and self._second is None:
+            self._second = headers
+        else:
+            self.headers.extend(headers.pairs)
+
+    def encode(self, common: bytes, with_body: bool) -> bytes | None:
+        """The whole response on the wire, or None if that takes more than putting together what is encoded.
+
+        :param common: the header lines that the connection adds.
+        :param with_body: whether the body follows its head.
+        """
+        if self._headers is not None or self.status != 200 or not isinstance(self.body, bytes):
+            return None
+        return build_response(_OK, common, self._first, self._second, self.body, with_body)
+
+
+def fixed_response(status: int, headers: FixedHeaders, body: bytes) -> Response:
+    """A response with headers that others have too; those stay encoded as long as nobody looks at them."""
+    response: Response = Response.__new__(Response)
+    response.status = status
+    response.body = body
+    response._headers = None
+    response._first = headers
+    response._second = None
+    return response
 
 
 class WebSocketReceiver(Protocol):
@@ -135,14 +183,57 @@ class Request:
         upgrade: bool = False,
     ) -> None:
         self.method = method
-        self.target = target
+        self._target: str | None = target
         self.path, _, self.query_string = target.partition("?")
-        self.headers = headers
+        self._headers: dict[str, str] | None = headers
+        self._head: KnownHead | None = None
+        self._varying: str | None = None
         self.exchange = exchange
         self.remote_address = remote_address
         self.scheme = scheme
         self.upgrade = upgrade
         self._query: dict[str, str] | None = None
+        self._parameters: tuple[str, str, str] | None = None
+
+    @property
+    def target(self) -> str:
+        """Path and query as sent."""
+        if self._target is None:
+            self._target = f"{self.path}?{self.query_string}"
+        return self._target
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers by lower-case name."""
+        headers, head = self._headers, self._head
+        if headers is None:
+            assert head is not None
+            headers = self._headers = head.headers.copy()
+            if head.varying is not None and self._varying is not None:
+                headers[head.varying] = self._varying
+        return headers
+
+    def header(self, name: str) -> str | None:
+        """One header, None if it was not sent."""
+        headers, head = self._headers, self._head
+        if headers is None:
+            assert head is not None
+            if name == head.varying:
+                return self._varying
+            headers = head.headers
+        return headers.get(name)
+
+    def parameters(self) -> tuple[str, str, str]:
+        """``transport``, ``sid`` and ``EIO`` of the query, ``""`` where one is missing."""
+        parameters = self._parameters
+        if parameters is None:
+            if self._query is None:
+                parameters = session_parameters(self.query_string)
+            if parameters is None:
+                query = self.query
+                parameters = (query.get("transport", ""), query.get("sid", ""), query.get("EIO", ""))
+            self._parameters = parameters
+        return parameters
 
     @property
     def query(self) -> dict[str, str]:
@@ -153,6 +244,38 @@ class Request:
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.target}>"
+
+
+def known_request(
+    method: str,
+    path: str,
+    query_string: str | None,
+    head: KnownHead,
+    varying: str | None,
+    exchange: Exchange,
+    remote_address: str,
+    scheme: str,
+) -> Request:
+    """The request of a head that is known; what it shares with others is copied when somebody looks at it.
+
+    :param query_string: None if the target has no question mark.
+    :param varying: the value of the header that ``head`` leaves open.
+    """
+    request: Request = Request.__new__(Request)
+    request.method = method
+    request.path = path
+    request._target = path if query_string is None else None
+    request.query_string = "" if query_string is None else query_string
+    request._query = None
+    request._parameters = None
+    request._headers = None
+    request._head = head
+    request._varying = varying
+    request.exchange = exchange
+    request.remote_address = remote_address
+    request.scheme = scheme
+    request.upgrade = head.upgrade
+    return request
 
 
 class App(Protocol):

@@ -1,4 +1,7 @@
-# The layout of the compiled classes; timers.py is the source of their methods.
+# The layout of the compiled class; timers.py is the source of its methods.
+
+cimport cython
+
 
 cdef class TimerWheel:
     cdef:
@@ -6,9 +9,20 @@ cdef class TimerWheel:
         object _clock
         double _granularity
         object _handle
-        object _scheduled
+        long long _scheduled
 
-    cpdef arm(self, entry, delay)
+    @cython.locals(deadline=double, tick="long long", armed="long long")
+    cpdef arm(self, entry, double delay)
+
+    @cython.locals(armed="long long")
     cpdef cancel(self, entry)
-    cpdef _insert(self, entry, tick)
-    cpdef _remove(self, entry)
+
+    @cython.locals(ticks=double, tick="long long")
+    cdef long long _tick(self, double deadline) except -1
+
+    @cython.locals(bucket=set)
+    cdef _insert(self, entry, long long tick)
+
+    @cython.locals(bucket=set)
+    cdef _remove(self, entry, long long tick)
+    cdef _schedule(self, long long tick)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from math import ceil
 from typing import Protocol
 
 __all__ = ["Clock", "Deadline", "TimerWheel"]
@@ -63,17 +62,25 @@ class TimerWheel:
         """Let ``entry`` expire ``delay`` seconds from now, whatever was set before."""
         deadline = self._clock.time() + delay
         entry.deadline = deadline
-        tick = ceil(deadline / self._granularity)
-        if entry.tick:
-            if entry.tick <= tick:
+        tick = self._tick(deadline)
+        armed = entry.tick
+        if armed:
+            if armed <= tick:
                 return
-            self._remove(entry)
+            self._remove(entry, armed)
         self._insert(entry, tick)
 
     def cancel(self, entry: Deadline) -> None:
         """Forget ``entry``; nothing happens if it is not armed."""
-        if entry.tick:
-            self._remove(entry)
+        armed = entry.tick
+        if armed:
+            self._remove(entry, armed)
+
+    def _tick(self, deadline: float) -> int:
+        """The first tick that is not before ``deadline``."""
+        ticks = deadline / self._granularity
+        tick = int(ticks)
+        return tick + 1 if tick < ticks else tick
 
     def close(self) -> None:
         """Forget every entry and stop the loop timer."""
@@ -95,12 +102,12 @@ class TimerWheel:
         else:
             bucket.add(entry)
 
-    def _remove(self, entry: Deadline) -> None:
-        bucket = self._buckets.get(entry.tick)
+    def _remove(self, entry: Deadline, tick: int) -> None:
+        bucket = self._buckets.get(tick)
         if bucket is not None:  # else it is the one being expired
             bucket.discard(entry)
             if not bucket:
-                del self._buckets[entry.tick]
+                del self._buckets[tick]
         entry.tick = 0
 
     def _schedule(self, tick: int) -> None:
@@ -120,7 +127,7 @@ class TimerWheel:
                     continue
                 entry.tick = 0
                 # In ticks, as when it was armed: in seconds, a rounding error could keep it for ever.
-                due = ceil(entry.deadline / self._granularity)
+                due = self._tick(entry.deadline)
                 if due > tick:
                     self._insert(entry, due)
                     continue

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from http import HTTPStatus
 from typing import Any, Final, cast
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
 
+from fastsio._http import KnownHeads, encode_headers
 from fastsio.deflate import Deflate
-from fastsio.engine.request import Headers, Request, Response, WebSocket, WebSocketReceiver
+from fastsio.engine.request import Request, Response, WebSocket, WebSocketReceiver, known_request
+from fastsio.net.exchange import Channel, HttpExchange, plain_response
+from fastsio.net.headers import header_name, header_value
 from fastsio.net.hub import Hub
-from fastsio.net.websocket import BadHandshake, WebSocketConnection, check_handshake
-from fastsio.options import DeflateOptions
+from fastsio.net.websocket import WebSocketConnection
 
 __all__ = ["HttpExchange", "HttpProtocol"]
 
@@ -27,8 +28,8 @@ _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 # What is parsed between two looks at whether the connection may go on: bounds the requests of one slice.
 _SLICE: Final = 4096
-# Bytes of a body that are kept before somebody asks for it, and that are read past an early answer.
-_BODY_AHEAD: Final = 65_536
+# Heads of its own that a connection keeps: those with a secret in them, which it does not share.
+_OWN_HEADS: Final = 4
 
 # Where reading stands. BETWEEN: no byte of the next request is here. UPGRADING: a WebSocket handshake awaits
 # its answer, what follows it is not HTTP. RESUMING: see _skip_upgrade. DROPPING: nothing more is read, what
@@ -58,192 +59,18 @@ class _Refused(Exception):
         self.status = status
 
 
-class HttpExchange:
-    """One request's way back; implements ``engine.request.Exchange``."""
-
-    def __init__(self, protocol: HttpProtocol) -> None:
-        self.on_abort: Callable[[], None] | None = None
-        self._protocol: HttpProtocol | None = protocol
-        self._body: bytes | bytearray | None = b""
-        self._limit = -1
-        self._on_body: Callable[[bytes], None] | None = None
-        self._on_too_large: Callable[[], None] | None = None
-        self._expects_continue = False
-        self.request: Request | None = None
-        self.response: Response | None = None
-        #: Sends a body that comes in parts.
-        self.task: asyncio.Task[None] | None = None
-        #: Whether the application has given its answer.
-        self.answered = False
-        #: Whether the request is here to its last byte.
-        self.complete = True
-        #: Whether the connection ends with the response.
-        self.close = False
-        self.is_head = False
-        self.version_1_0 = False
-        #: Bytes of the body still to come, -1 if nobody knows.
-        self.remaining = 0
-        #: Bytes of the body that came.
-        self.size = 0
-
-    # -- for the application --------------------------------------------------------------------------
-
-    def respond(self, response: Response) -> None:
-        """Answer; a later answer, or one to a peer that is gone, is dropped."""
-        protocol = self._protocol
-        if protocol is None or self.answered:
-            return
-        self.answered = True
-        self.response = response
-        self._body = self._on_body = self._on_too_large = None
-        protocol.send_responses()
-
-    def read_body(
-        self, max_size: int, on_body: Callable[[bytes], None], on_too_large: Callable[[], None]
-    ) -> None:
-        """Collect the body, then call ``on_body``; or ``on_too_large`` when it passes ``max_size`` bytes."""
-        protocol = self._protocol
-        if protocol is None or self.answered:
-            return
-        self._limit = max_size
-        self._on_body = on_body
-        self._on_too_large = on_too_large
-        if self.size + max(self.remaining, 0) > max_size:
-            self._too_large()
-        elif self.complete:
-            self.finish()
-        else:
-            protocol.want_body()
-
-    def accept_websocket(
-        self,
-        receiver: WebSocketReceiver,
-        *,
-        headers: Headers,
-        max_message_size: int,
-        max_buffered_bytes: int,
-        per_message_deflate: DeflateOptions | None,
-    ) -> WebSocket | None:
-        """Complete the opening handshake, or answer it with 400 or 426 and give None."""
-        protocol = self._protocol
-        request = self.request
-        if protocol is None or request is None or self.answered:
-            return None
-        try:
-            if not request.upgrade or self.version_1_0 or not protocol.is_next(self):
-                raise BadHandshake(400, "not a WebSocket handshake")
-            handshake = check_handshake(
-                request.method, request.headers, max_message_size, per_message_deflate
-            )
-            head = handshake.head + _encode_headers(headers) + b"\r\n"
-        except BadHandshake as error:
-            version: Headers = [("Sec-WebSocket-Version", "13")] if error.status == 426 else []
-            self.respond(_plain(error.status, str(error), version))
-            return None
-        except ValueError:
-            logger.exception("response to %r refused", request)
-            self.respond(_plain(500))
-            return None
-        self.answered = True
-        return protocol.hand_over(receiver, head, handshake.deflate, max_message_size, max_buffered_bytes)
-
-    def abort(self) -> None:
-        """Destroy the connection without an answer."""
-        self.answered = True
-        if self._protocol is not None:
-            self._protocol.abort()
-
-    # -- for the protocol -----------------------------------------------------------------------------
-
-    def expect_continue(self) -> None:
-        """The peer sends the body only after a ``100 Continue``, or when it loses patience."""
-        self._expects_continue = True
-
-    def take_continue(self) -> bool:
-        """Whether a ``100 Continue`` is due now: the application asked for a body that is held back."""
-        if self._expects_continue and self._on_body is not None:
-            self._expects_continue = False
-            return True
-        return False
-
-    @property
-    def drainable(self) -> bool:
-        """Whether what is left of the body is worth reading only to get to the next request."""
-        return 0 <= self.remaining <= _BODY_AHEAD and not self._expects_continue
-
-    @property
-    def unread(self) -> bool:
-        """Whether more of the body is here than is kept for an application that has not asked for it."""
-        return self.size > _BODY_AHEAD and self._limit < 0 and self._body is not None
-
-    def receive(self, data: bytes) -> None:
-        """Take a part of the body."""
-        self._expects_continue = False
-        self.size += len(data)
-        if self.remaining > 0:
-            self.remaining -= len(data)
-        body = self._body
-        if body is None:
-            return
-        if 0 <= self._limit < self.size:
-            self._too_large()
-        elif not body:
-            self._body = data
-        elif isinstance(body, bytearray):
-            body += data
-        else:
-            self._body = bytearray(body) + data
-
-    def finish(self) -> None:
-        """The request is here to its last byte."""
-        self.complete = True
-        self.remaining = 0
-        on_body = self._on_body
-        if on_body is not None:
-            body = self._body or b""
-            self._body = self._on_body = self._on_too_large = None
-            self._call(lambda: on_body(bytes(body)))
-
-    def gone(self) -> None:
-        """The peer is gone: nothing said from now on reaches it."""
-        self._protocol = None
-        self._body = self._on_body = self._on_too_large = None
-        if self.task is not None:
-            self.task.cancel()
-        on_abort, self.on_abort = self.on_abort, None
-        if not self.answered:
-            self.answered = True
-            if on_abort is not None:
-                self._call(on_abort)
-
-    def done(self) -> None:
-        """The response is sent."""
-        self._protocol = None
-        self.on_abort = self.request = self.response = self.task = None
-
-    def _too_large(self) -> None:
-        on_too_large = self._on_too_large
-        self._body = self._on_body = self._on_too_large = None
-        self.close = True
-        if on_too_large is not None:
-            self._call(on_too_large)
-
-    def _call(self, callback: Callable[[], None]) -> None:
-        try:
-            callback()
-        except Exception:
-            logger.exception("%r failed", self.request)
-            self.respond(_plain(500))
-
-
-class HttpProtocol:
+class HttpProtocol(Channel):
     """One connection, until it ends or becomes a WebSocket."""
 
     _transport: asyncio.Transport
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self._parser: Any = HttpRequestParser(self)
+        # Made for the first head that is not known.
+        self._parser: Any = None
+        # Input that begins with a request, until its head is read; and the heads known of this connection.
+        self._fresh: bytes | None = None
+        self._heads: KnownHeads | None = None
         self._phase = _BETWEEN
         self._target = b""
         self._headers: dict[str, str] = {}
@@ -256,7 +83,7 @@ class HttpProtocol:
         self._held = b""
         self._current: HttpExchange | None = None
         #: Requests whose responses are not sent, in order.
-        self._queue: deque[HttpExchange] = deque()
+        self._queue: list[HttpExchange] = []
         self._websocket: WebSocketConnection | None = None
         self._read_paused = False
         self._write_paused = False
@@ -271,7 +98,7 @@ class HttpProtocol:
     # -- the transport's callbacks --------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
+        self._transport = transport  # type: ignore[assignment]
         if not self._hub.add(self):
             self._transport.write(
                 b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
@@ -303,7 +130,7 @@ class HttpProtocol:
         try:
             if self._held or self._phase == _UPGRADING:
                 self._hold(data)
-            else:
+            elif self._phase != _BETWEEN or self._blocked() or not self._take_known(data):
                 self._feed(data)
         except Exception:
             logger.exception("connection dropped")
@@ -327,6 +154,9 @@ class HttpProtocol:
         position, end = 0, len(data)
         rest = b""
         self._feeding = True
+        if self._parser is None:
+            self._parser = HttpRequestParser(self)
+        self._fresh = data if self._phase == _BETWEEN else None
         while position < end and self._phase < _DROPPING:
             if self._blocked():
                 self._hold(data[position:])
@@ -353,7 +183,13 @@ class HttpProtocol:
                 break
             self._fed += stop - position
             position = stop
-            self._check_fed()
+            if self._phase == _HEAD or self._phase == _BODY:
+                self._check_fed()
+        self._fresh = None
+        self._fed_all(rest)
+
+    def _fed_all(self, rest: bytes) -> None:
+        """The input is read: let a WebSocket have the rest, or see how reading goes on."""
         self._feeding = False
         websocket = self._websocket
         if websocket is not None:
@@ -363,6 +199,77 @@ class HttpProtocol:
         if self._phase < _DROPPING and self._blocked():
             self._pause_reading()
         self._update_deadline()
+
+    def _take_known(self, data: bytes) -> bool:
+        """Whether ``data`` is one whole request with a head that is known. It is handled as if parsed."""
+        hub = self._hub
+        heads = hub.heads
+        head = heads.find(data)
+        if head is None:
+            if self._heads is None:
+                return False
+            heads = self._heads
+            head = heads.find(data)
+            if head is None:
+                return False
+        body = heads.body
+        varying = None if head.varying is None else heads.value(data)
+        exchange = HttpExchange(self)
+        exchange.close = head.close
+        request = known_request(
+            head.method,
+            heads.path(data),
+            heads.query_string(data),
+            head,
+            varying,
+            exchange,
+            self._peer(),
+            self._scheme,
+        )
+        exchange.request = request
+        self._feeding = True
+        if head.upgrade:
+            self._phase = _UPGRADING
+            exchange.close = True
+            self._handle(request, exchange)
+        else:
+            self._phase = _BODY
+            size = len(data) - body
+            exchange.remaining = size
+            exchange.complete = size == 0
+            self._handle(request, exchange)
+            if size:
+                self.on_body(data[body:])
+            self.on_message_complete()
+        self._fed_all(b"")
+        return True
+
+    def _handle(self, request: Request, exchange: HttpExchange) -> None:
+        """Hand a request whose head is complete to the application."""
+        self._current = exchange
+        self._queue.append(exchange)
+        try:
+            self._hub.app.handle(request)
+        except Exception:
+            logger.exception("%r failed", request)
+            exchange.respond(plain_response(500))
+
+    def _learn(self, data: bytes, exchange: HttpExchange, upgrade: bool) -> None:
+        """Know the head next time, if it is of a request like those of sessions."""
+        headers = self._headers
+        limit = self._hub.limits.max_header_size
+        # The value that varies may get longer by some digits.
+        if exchange.version_1_0 or exchange.remaining < 0 or self._header_size + 16 > limit:
+            return
+        if "expect" in headers:
+            return
+        own = "cookie" in headers or "authorization" in headers
+        heads = self._hub.heads
+        if own:
+            if self._heads is None:
+                self._heads = KnownHeads(_OWN_HEADS, self._hub.limits.max_target_size)
+            heads = self._heads
+        heads.learn(data, self._header_count, headers, exchange.close, upgrade)
 
     def _check_fed(self) -> None:
         """Bound what makes no progress: half a header, or a chunked body that is all framing."""
@@ -408,8 +315,8 @@ class HttpProtocol:
         current = self._current
         return (
             self._write_paused
-            or len(self._queue) >= self._hub.limits.max_pipelined
-            or (current is not None and current.unread)
+            or len(self._queue) >= self._hub.max_pipelined
+            or (current is not None and current.is_unread())
         )
 
     def _hold(self, data: bytes) -> None:
@@ -471,11 +378,8 @@ class HttpProtocol:
             raise _Refused(431)
         if self._phase != _HEAD:
             return  # a trailer of a chunked body
-        key = _NAMES.get(name) or _learn_name(name)
-        if key in _SHARED:
-            text = _VALUES.get(value) or _learn_value(value)
-        else:
-            text = value.decode("latin-1").strip(" \t")
+        key = header_name(name)
+        text = header_value(key, value)
         headers = self._headers
         if key not in headers:
             headers[key] = text
@@ -499,6 +403,7 @@ class HttpProtocol:
         method = parser.get_method().decode()
         if method == "CONNECT":
             raise _Refused(501)
+        fresh, self._fresh = self._fresh, None
         exchange = HttpExchange(self)
         exchange.is_head = method == "HEAD"
         exchange.version_1_0 = version == "1.0"
@@ -526,6 +431,10 @@ class HttpProtocol:
                 exchange.complete = exchange.close = True
             elif exchange.remaining:
                 self._phase = _RESUMING
+            if not upgrade:
+                fresh = None
+        if fresh is not None:
+            self._learn(fresh, exchange, upgrade)
         request = Request(
             method,
             _origin_form(self._target.decode("latin-1")),
@@ -537,13 +446,7 @@ class HttpProtocol:
         )
         exchange.request = request
         self._headers = {}
-        self._current = exchange
-        self._queue.append(exchange)
-        try:
-            self._hub.app.handle(request)
-        except Exception:
-            logger.exception("%r failed", request)
-            exchange.respond(_plain(500))
+        self._handle(request, exchange)
 
     def on_body(self, data: bytes) -> None:
         current = self._current
@@ -573,22 +476,29 @@ class HttpProtocol:
     def send_responses(self) -> None:
         """Send what is answered, in the order of the requests."""
         queue = self._queue
-        while queue and queue[0].task is None and self._phase != _CLOSED:
+        while queue and self._phase != _CLOSED:
             exchange = queue[0]
+            if exchange.task is not None:
+                break
             response = exchange.response
             if response is None:
                 if exchange.take_continue():
                     self._transport.write(_CONTINUE)
                 break
-            if not exchange.complete and not exchange.drainable:
+            if not exchange.complete and not exchange.is_drainable():
                 exchange.close = True
             if self._hub.closing and len(queue) == 1:
                 exchange.close = True
+            whole = response.encode(self._hub.common_headers(exchange.close), not exchange.is_head)
+            if whole is not None:
+                self._transport.write(whole)
+                self._finish(exchange)
+                continue
             try:
                 head, body = self._head(exchange, response)
             except ValueError:
                 logger.exception("response to %r refused", exchange.request)
-                exchange.response = _plain(500)
+                exchange.response = plain_response(500)
                 continue
             if isinstance(body, bytes):
                 self._transport.write(head + body)
@@ -626,9 +536,7 @@ class HttpProtocol:
                 raise ValueError(f"Content-Length is {length}, the body has {len(body)} bytes")
         elif length < 0:
             raise ValueError("a body in parts needs a Content-Length")
-        text += self._hub.date_header()
-        text += "Connection: close\r\n" if exchange.close else self._hub.keep_alive_headers
-        head = text.encode() + _encode_headers(headers) + b"\r\n"
+        head = text.encode() + self._hub.common_headers(exchange.close) + encode_headers(headers) + b"\r\n"
         if exchange.is_head or status == 204 or status == 304:
             return head, b""
         return head, body if isinstance(body, bytes) else (body, length)
@@ -658,7 +566,7 @@ class HttpProtocol:
 
     def _finish(self, exchange: HttpExchange) -> None:
         """The response is written: forget the request, close if the response said so."""
-        self._queue.popleft()
+        del self._queue[0]
         exchange.done()
         if exchange.close:
             if exchange.complete:
@@ -692,7 +600,7 @@ class HttpProtocol:
         self._current = None
         hub.wheel.cancel(self)
         hub.replace(self, websocket)
-        transport.set_protocol(cast(asyncio.BaseProtocol, websocket))
+        transport.set_protocol(websocket)  # type: ignore[arg-type]
         if self._feeding:
             self._websocket = websocket
         else:
@@ -731,7 +639,7 @@ class HttpProtocol:
         refusal.close = True
         refusal.complete = False
         self._queue.append(refusal)
-        refusal.respond(_plain(status))
+        refusal.respond(plain_response(status))
 
     def _linger(self) -> None:
         """Let the peer read the answer: closed over unread input, the kernel resets the connection."""
@@ -751,7 +659,7 @@ class HttpProtocol:
     def _drop_queue(self) -> None:
         self._current = None
         while self._queue:
-            self._queue.popleft().gone()
+            self._queue.pop(0).gone()
 
     def _wake(self) -> None:
         waiter, self._waiter = self._waiter, None
@@ -777,12 +685,15 @@ class HttpProtocol:
 
     def _arm(self, purpose: int) -> None:
         self._deadline_for = purpose
-        limits = self._hub.limits
+        hub = self._hub
         if purpose == _FOR_NOTHING:
-            self._hub.wheel.cancel(self)
-        elif purpose == _FOR_REQUEST:
-            self._hub.wheel.arm(self, limits.keep_alive_timeout)
-        elif purpose == _FOR_HEAD:
+            hub.wheel.cancel(self)
+            return
+        if purpose == _FOR_REQUEST:
+            hub.wheel.arm(self, hub.keep_alive_timeout)
+            return
+        limits = hub.limits
+        if purpose == _FOR_HEAD:
             self._hub.wheel.arm(self, limits.header_timeout)
         elif purpose == _FOR_BODY:
             self._hub.wheel.arm(self, limits.body_timeout)
@@ -825,55 +736,10 @@ class HttpProtocol:
         return address
 
 
-# Browsers send the same header lines again and again. Sharing their strings saves the decoding, and a KiB
-# for each connection that keeps its handshake. Both tables stop growing at a limit, so that nobody can fill
-# memory with inventions; values are shared only for headers that hold no secret and nothing unique.
-_NAMES: Final[dict[bytes, str]] = {}
-_VALUES: Final[dict[bytes, str]] = {}
-_SHARED: Final = frozenset(
-    {
-        "accept",
-        "accept-encoding",
-        "accept-language",
-        "cache-control",
-        "connection",
-        "content-type",
-        "host",
-        "origin",
-        "pragma",
-        "sec-websocket-extensions",
-        "sec-websocket-version",
-        "upgrade",
-        "user-agent",
-    }
-)
-_MAX_LEARNED: Final = 1024
-_MAX_LEARNED_SIZE: Final = 256
-
-
-def _learn_name(name: bytes) -> str:
-    text = name.decode("latin-1").lower()
-    if len(_NAMES) < _MAX_LEARNED and len(name) <= _MAX_LEARNED_SIZE:
-        _NAMES[name] = text
-    return text
-
-
-def _learn_value(value: bytes) -> str:
-    text = value.decode("latin-1").strip(" \t")
-    if len(_VALUES) < _MAX_LEARNED and len(value) <= _MAX_LEARNED_SIZE:
-        _VALUES[value] = text
-    return text
-
-
 def _begin(websocket: WebSocketConnection, transport: asyncio.Transport, held: bytes) -> None:
     websocket.begin(held)
     if not transport.is_closing():
         transport.resume_reading()
-
-
-def _plain(status: int, text: str = "", headers: Headers | None = None) -> Response:
-    """A response of the listener's own."""
-    return Response(status, [("Content-Type", "text/plain"), *(headers or [])], text.encode())
 
 
 def _origin_form(target: str) -> str:
@@ -886,15 +752,3 @@ def _origin_form(target: str) -> str:
     start = min((rest.index(mark) for mark in "/?" if mark in rest), default=len(rest))
     path = rest[start:]
     return path if path.startswith("/") else "/" + path
-
-
-def _encode_headers(headers: Headers) -> bytes:
-    """Header lines on the wire.
-
-    :raises ValueError: if one would break out of its line, or holds what HTTP cannot carry.
-    """
-    text = "".join([f"{name}: {value}\r\n" for name, value in headers])
-    lines = len(headers)
-    if text.count("\n") != lines or text.count("\r") != lines or "\0" in text:
-        raise ValueError("a header holds a line break or a NUL")
-    return text.encode("latin-1")

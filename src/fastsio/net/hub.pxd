@@ -1,19 +1,30 @@
 # The layout of the compiled class; hub.py is the source of its methods.
 
+from fastsio._http cimport KnownHeads
+from fastsio.engine.timers cimport TimerWheel
+
+
 cdef class Hub:
     cdef:
-        str _date
-        object _date_second
+        bytes _closing_headers
         list _dirty
         bint _full
+        bytes _keeping_headers
         bint _scheduled
+        long long _second
         public object app
         public bint closing
         public set connections
-        public str keep_alive_headers
+        readonly KnownHeads heads
+        readonly double keep_alive_timeout
         public object limits
         public object loop
+        readonly Py_ssize_t max_pipelined
         public list on_empty
-        public object wheel
+        public TimerWheel wheel
 
+    cpdef bint add(self, connection) except -1
+    cpdef replace(self, old, new)
+    cpdef discard(self, connection)
+    cpdef bytes common_headers(self, bint close)
     cpdef mark_dirty(self, connection)

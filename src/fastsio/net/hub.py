@@ -9,6 +9,7 @@ from collections.abc import Callable
 from email.utils import formatdate
 from typing import Protocol
 
+from fastsio._http import KnownHeads
 from fastsio.engine.request import App
 from fastsio.engine.timers import TimerWheel
 from fastsio.options import ListenerOptions
@@ -16,6 +17,9 @@ from fastsio.options import ListenerOptions
 __all__ = ["Connection", "Hub"]
 
 logger = logging.getLogger("fastsio.net")
+
+# Request heads that are known for all connections of a listener.
+_SHARED_HEADS = 16
 
 
 class Connection(Protocol):
@@ -55,12 +59,13 @@ class Hub:
         self.closing = False
         #: Called whenever the last connection is gone.
         self.on_empty: list[Callable[[], None]] = []
-        # Named, so that clients with a pool of connections do not reuse one that is about to be closed.
-        self.keep_alive_headers = (
-            f"Connection: keep-alive\r\nKeep-Alive: timeout={int(limits.keep_alive_timeout)}\r\n"
-        )
-        self._date = ""
-        self._date_second = 0
+        #: Request heads that many connections may send.
+        self.heads = KnownHeads(_SHARED_HEADS, limits.max_target_size)
+        self.keep_alive_timeout = limits.keep_alive_timeout
+        self.max_pipelined = limits.max_pipelined
+        # The headers that all responses of one second have, by what becomes of the connection.
+        self._second = 0
+        self._closing_headers = self._keeping_headers = b""
         self._dirty: list[Flushable] = []
         self._scheduled = False
         # Whether the log has it; until there is clearly room again, so that a crowd does not flood the log.
@@ -93,13 +98,17 @@ class Hub:
             for callback in self.on_empty:
                 callback()
 
-    def date_header(self) -> str:
-        """The Date header of this second, with its line end."""
+    def common_headers(self, close: bool) -> bytes:
+        """The header lines of all responses: date, and whether the connection ends."""
         now = int(time.time())
-        if now != self._date_second:
-            self._date_second = now
-            self._date = f"Date: {formatdate(now, usegmt=True)}\r\n"
-        return self._date
+        if now != self._second:
+            self._second = now
+            date = f"Date: {formatdate(now, usegmt=True)}\r\n"
+            self._closing_headers = f"{date}Connection: close\r\n".encode()
+            # Named, so that clients with a pool of connections do not reuse one that is about to be closed.
+            keep = f"Connection: keep-alive\r\nKeep-Alive: timeout={int(self.keep_alive_timeout)}\r\n"
+            self._keeping_headers = f"{date}{keep}".encode()
+        return self._closing_headers if close else self._keeping_headers
 
     def mark_dirty(self, connection: Flushable) -> None:
         """Have ``connection`` flushed once this turn of the loop is over."""
