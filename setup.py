@@ -22,6 +22,7 @@ MODULES = [
     "_http.pyx",
     "_payload.pyx",
     "adapters/memory.py",
+    "adapters/recovery.py",
     "engine/polling.py",
     "engine/request.py",
     "engine/server.py",

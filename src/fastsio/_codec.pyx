@@ -175,6 +175,15 @@ cdef class EncodedPacket:
         """The text message in UTF-8, without Engine.IO's packet type in front."""
         return self.text_bytes()
 
+    @property
+    def size(self):
+        """Bytes of the packet on the wire: a WebSocket frame with the text, and the attachments."""
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(self._frame)
+        cdef bytes attachment
+        for attachment in self.attachments:
+            size += PyBytes_GET_SIZE(attachment)
+        return size
+
     cpdef bytes frames(self, int protocol):
         """All messages of the packet as unmasked WebSocket frames, one after the other.
 

@@ -18,6 +18,7 @@ __all__ = [
     "DeflateOptions",
     "EngineOptions",
     "ListenerOptions",
+    "RecoveryOptions",
     "ServerOptions",
     "split_options",
 ]
@@ -72,6 +73,40 @@ class DeflateOptions:
             raise OptionError(
                 f"per_message_deflate: {name} takes a number from {low} to {high}, not {value!r}"
             )
+
+
+@dataclass(kw_only=True)
+class RecoveryOptions:
+    """The option ``connection_state_recovery``. The limits are the server's, for all its namespaces together;
+    a client that needs what they made the server drop connects afresh."""
+
+    #: Seconds after the loss of a connection in which its client may take it up again.
+    max_disconnection_duration: float = 120.0
+    #: Whether middlewares are left out for a socket whose state is restored.
+    skip_middlewares: bool = True
+    #: Packets kept for clients that may have missed them.
+    max_packets: int = 100_000
+    #: Bytes of those packets, as they are sent and 300 more for each.
+    max_bytes: int = 64_000_000
+    #: Lost connections whose rooms and data are kept.
+    max_sessions: int = 100_000
+
+    def __post_init__(self) -> None:
+        _require_seconds(self, "max_disconnection_duration")
+        for name in ("max_packets", "max_bytes", "max_sessions"):
+            _require_whole(self, name, 1)
+
+    @classmethod
+    def read(cls, option: bool | Mapping[str, Any] | None) -> RecoveryOptions | None:
+        """The option as the user gave it; None if recovery is off.
+
+        :raises OptionError: for names that do not exist and values that cannot be.
+        """
+        if option is None or option is False:
+            return None
+        options: RecoveryOptions
+        (options,) = split_options({} if option is True else option, cls)
+        return options
 
 
 @dataclass(kw_only=True)
@@ -206,8 +241,18 @@ class ServerOptions:
     adapter: Callable[[Any], Any] | None = None
     #: Whether a dynamic namespace goes away with its last socket.
     cleanup_empty_child_namespaces: bool = False
+    #: Whether a client whose connection was lost gets its id, rooms, data and missed events back: True, or a
+    #: mapping (max_disconnection_duration, skip_middlewares, max_packets, max_bytes, max_sessions).
+    connection_state_recovery: bool | Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
+        recovery = self.connection_state_recovery
+        _require(
+            self,
+            "connection_state_recovery",
+            recovery is None or isinstance(recovery, bool | Mapping),
+            "a bool or a mapping",
+        )
         _require_seconds(self, "connect_timeout")
         _require_whole(self, "max_attachments", 0)
 

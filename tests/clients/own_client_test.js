@@ -292,8 +292,7 @@ check("the server's disconnect is final", async (open) => {
   assert.deepEqual([socket.connected, socket.active], [false, false]);
 });
 
-// fastsio's server has none.
-if (process.env.RECOVERY) check("connection state recovery", async (open) => {
+check("connection state recovery", async (open) => {
   const socket = await connected(open("/", { transports: ["websocket"], reconnectionDelay: 100 }));
   const { id } = socket;
   assert.equal(socket.recovered, false);

@@ -99,9 +99,6 @@ def test_in_node(implementation: str) -> None:
         port: int = probe.getsockname()[1]
     command = [node if implementation == "node" else sys.executable, str(program)]
     environment = os.environ | {"PORT": str(port), "URL": f"http://127.0.0.1:{port}"}
-    # The server of fastsio has no connection state recovery.
-    if implementation == "node":
-        environment["RECOVERY"] = "1"
     with subprocess.Popen(command, env=environment, text=True) as server:
         try:
             listening(server, port)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fastsio.options import DeflateOptions, EngineOptions, ListenerOptions, ServerOptions
+from fastsio.options import DeflateOptions, EngineOptions, ListenerOptions, RecoveryOptions, ServerOptions
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -27,6 +27,7 @@ def section(text: str, heading: str) -> str:
         ("Engine", EngineOptions),
         ("Listener", ListenerOptions),
         ("`per_message_deflate`", DeflateOptions),
+        ("`connection_state_recovery`", RecoveryOptions),
     ],
 )
 def test_every_option_is_documented_with_its_default(heading: str, kind: type) -> None:

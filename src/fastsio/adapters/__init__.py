@@ -1,6 +1,14 @@
 """Adapters: the rooms of a namespace, in one process or across many."""
 
-from fastsio.adapters.base import Adapter, BroadcastFlags, BroadcastOptions
+from fastsio.adapters.base import Adapter, BroadcastFlags, BroadcastOptions, RecoverySession
 from fastsio.adapters.memory import MemoryAdapter
+from fastsio.adapters.recovery import SessionAwareAdapter
 
-__all__ = ["Adapter", "BroadcastFlags", "BroadcastOptions", "MemoryAdapter"]
+__all__ = [
+    "Adapter",
+    "BroadcastFlags",
+    "BroadcastOptions",
+    "MemoryAdapter",
+    "RecoverySession",
+    "SessionAwareAdapter",
+]

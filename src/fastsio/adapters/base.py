@@ -10,7 +10,14 @@ from fastsio._codec import EncodedPacket
 from fastsio._emitter import EventEmitter
 from fastsio.engine.timers import TimerWheel
 
-__all__ = ["Adapter", "BroadcastFlags", "BroadcastOptions", "NamespaceLike", "SocketLike"]
+__all__ = [
+    "Adapter",
+    "BroadcastFlags",
+    "BroadcastOptions",
+    "NamespaceLike",
+    "RecoverySession",
+    "SocketLike",
+]
 
 
 class BroadcastFlags(NamedTuple):
@@ -28,6 +35,34 @@ class BroadcastOptions(NamedTuple):
     rooms: frozenset[str] = frozenset()
     except_: frozenset[str] = frozenset()
     flags: BroadcastFlags = BroadcastFlags()
+
+
+class RecoverySession:
+    """What recovery knows of a socket, from its first connection until nobody may come back to it.
+
+    :ivar pid: the private id by which the client asks for it.
+    :ivar sid: the socket's id.
+    :ivar rooms: the rooms it was in when the connection was lost.
+    :ivar data: the socket's data.
+    :ivar recovered: whether it was taken up again at least once.
+    :ivar start: what the client has got for certain, in the adapter's own way of counting; below 0: unknown.
+    :ivar joined: the same for rooms that were joined later: what they were sent before was not for it.
+    :ivar expires: when it is forgotten, by the server's clock.
+    :ivar owner: the adapter that keeps it.
+    """
+
+    __slots__ = ("data", "expires", "joined", "owner", "pid", "recovered", "rooms", "sid", "start")
+
+    def __init__(self, pid: str, sid: str) -> None:
+        self.pid = pid
+        self.sid = sid
+        self.rooms: frozenset[str] = frozenset()
+        self.data: Any = None
+        self.recovered = False
+        self.start: Any = -1
+        self.joined: dict[str, Any] | None = None
+        self.expires = 0.0
+        self.owner: Any = None
 
 
 class SocketLike(Protocol):
@@ -55,6 +90,8 @@ class NamespaceLike(Protocol):
         flags: BroadcastFlags,
         on_answer: Callable[[Any], None],
     ) -> None: ...
+    def encode_event(self, args: tuple[Any, ...]) -> EncodedPacket: ...
+    def release(self) -> None: ...
 
 
 class Adapter(EventEmitter, ABC):
@@ -62,6 +99,9 @@ class Adapter(EventEmitter, ABC):
 
     Events: ``create-room(room)``, ``delete-room(room)``, ``join-room(room, id)``, ``leave-room(room, id)``.
     """
+
+    #: Whether the adapter keeps sessions: without, the option ``connection_state_recovery`` has no effect.
+    recovers = False
 
     def __init__(self, namespace: NamespaceLike) -> None:
         self.namespace = namespace
@@ -115,6 +155,20 @@ class Adapter(EventEmitter, ABC):
         """How many processes the cluster has, this one among them."""
         return 1
 
+    def broadcast_event(self, args: tuple[Any, ...], options: BroadcastOptions) -> None:
+        """Send ``(event, *args)`` to every socket that ``options`` names, encoded once.
+
+        :raises PacketError: for a value that cannot be sent.
+        """
+        self.broadcast(self.namespace.encode_event(args), options)
+
+    def send_event(self, socket: SocketLike, args: tuple[Any, ...], flags: BroadcastFlags) -> None:
+        """Send ``(event, *args)`` to one socket that may be recovered.
+
+        :raises PacketError: for a value that cannot be sent.
+        """
+        socket.send_encoded(self.namespace.encode_event(args), flags)
+
     @abstractmethod
     def local_sockets(self, options: BroadcastOptions) -> list[SocketLike]:
         """The sockets of this process that ``options`` names."""
@@ -140,6 +194,35 @@ class Adapter(EventEmitter, ABC):
         """Disconnect the sockets that ``options`` names; with ``close`` their connections too."""
         for socket in self.local_sockets(options):
             socket.disconnect(close)
+
+    # -- connection state recovery, for adapters that have it ------------------------------------------
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody may come back to the namespace."""
+        return True
+
+    def open_session(self, session: RecoverySession) -> None:
+        """A socket has joined its rooms, for the first time or again."""
+
+    def persist_session(self, session: RecoverySession) -> None:
+        """A socket's connection is lost: keep its session, whose ``rooms`` and ``data`` are set."""
+
+    async def restore_session(self, pid: str, offset: str | None) -> RecoverySession | None:
+        """Hand out the session with that private id, once, if all that the client missed can be given too.
+
+        :param offset: that of the last event the client has got; None if it got none.
+        """
+        return None
+
+    def resume_session(self, session: RecoverySession, max_size: int) -> list[EncodedPacket] | None:
+        """What the client of a restored session has missed, in order; None if not all of it is there any
+        more, or if it is more than ``max_size`` bytes: the session is forgotten then. Called once, at the
+        moment the socket joins its rooms again."""
+        return []
+
+    def release_session(self, session: RecoverySession) -> None:
+        """Take a restored session back, whose client did not get as far as to join its rooms."""
 
     async def close(self) -> None:
         """The namespace is going away."""

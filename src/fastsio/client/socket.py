@@ -295,6 +295,8 @@ class Socket(EventEmitter):
         if not self._active:
             return
         joining, self._joining = self._joining, 0
+        # What came ahead of the server's answer will come again.
+        self._receive_buffer.clear()
         self._stop_answer_timer()
         if self.connected:
             self._on_close(reason, error)

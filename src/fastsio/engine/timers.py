@@ -58,6 +58,10 @@ class TimerWheel:
     def __len__(self) -> int:
         return sum(map(len, self._buckets.values()))
 
+    def now(self) -> float:
+        """The clock's time in seconds."""
+        return self._clock.time()
+
     def arm(self, entry: Deadline, delay: float) -> None:
         """Let ``entry`` expire ``delay`` seconds from now, whatever was set before."""
         deadline = self._clock.time() + delay

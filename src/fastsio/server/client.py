@@ -6,7 +6,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
-from fastsio._codec import Decoder, Packet, PacketType, encode_packet
+from fastsio._codec import Decoder, EncodedPacket, Packet, PacketType, encode_packet
+from fastsio.adapters.base import RecoverySession
 from fastsio.engine import tasks
 from fastsio.engine.middleware import run_middlewares
 from fastsio.engine.request import Request, parse_query
@@ -159,8 +160,9 @@ class Client:
     def _connect(self, name: str, auth: Any, namespace_query: dict[str, str] | None) -> None:
         handshake = Handshake(self.conn.request, auth, namespace_query)
         namespace = self.server.find(name)
-        if namespace is not None and not namespace.middlewares:
-            self._accept(namespace, handshake)
+        comes_back = self.protocol == 5 and isinstance(auth, dict) and "pid" in auth
+        if namespace is not None and not namespace.middlewares and not comes_back:
+            self._begin(self._make_socket(namespace, handshake))
         else:
             task = tasks.start(
                 self._admit(name, namespace, handshake),
@@ -176,15 +178,39 @@ class Client:
         if namespace is None:
             namespace = await self.server.find_dynamic(name, handshake.auth)
         socket = self._make_socket(namespace, handshake)
+        recovery = namespace.recovery
+        if recovery is not None and self.protocol == 5 and isinstance(handshake.auth, dict):
+            session = await self._find_session(namespace, handshake.auth)
+            if session is not None:
+                socket.restore(session)
         try:
-            await run_middlewares(namespace.middlewares, socket)
+            if recovery is None or not (socket.recovered and recovery.skip_middlewares):
+                await run_middlewares(namespace.middlewares, socket)
         except BaseException:
-            namespace.release()
+            self._give_up(socket)
             raise
         self._begin(socket)
 
-    def _accept(self, namespace: Namespace, handshake: Handshake) -> None:
-        self._begin(self._make_socket(namespace, handshake))
+    async def _find_session(self, namespace: Namespace, auth: dict[str, Any]) -> RecoverySession | None:
+        """What is kept of the client, if it asks for it as clients do."""
+        pid, offset = auth.get("pid"), auth.get("offset")
+        if not isinstance(pid, str) or not (offset is None or isinstance(offset, str)):
+            return None
+        holder = namespace.pids.get(pid)
+        if holder is not None and holder.client is not self:
+            # The client knows sooner than the heartbeat that its old connection is dead.
+            holder.conn.end(DisconnectReason.TRANSPORT_CLOSE, "the client came back over another connection")
+        try:
+            return await namespace.adapter.restore_session(pid, offset)
+        except Exception:
+            logger.exception("%r: the adapter of %s cannot restore a session", self, namespace.name)
+            return None
+
+    def _give_up(self, socket: Socket) -> None:
+        """A socket that does not come about."""
+        if socket.recovery is not None:
+            socket.adapter.release_session(socket.recovery)
+        socket.nsp.release()
 
     def _make_socket(self, namespace: Namespace, handshake: Handshake) -> Socket:
         return Socket(namespace, self, self.server.socket_id(namespace, self.conn), handshake)
@@ -192,11 +218,20 @@ class Client:
     def _begin(self, socket: Socket) -> None:
         namespace = socket.nsp
         if self.conn.ready_state != "open" or namespace.name in self.sockets:
-            namespace.release()
+            self._give_up(socket)
             return
+        missed: list[EncodedPacket] | None = None
+        if socket.recovery is not None:
+            # More than that at once would end the session as one that does not keep up.
+            limit = self.server.engine.options.max_buffered_bytes // 2
+            missed = namespace.adapter.resume_session(socket.recovery, limit)
+            if missed is None:
+                logger.info("%r missed more than can be given; it has to connect afresh", self)
+                self.close()
+                return
         self.server.engine.timers.cancel(self)
         self.sockets[namespace.name] = socket
-        namespace.add(socket)
+        namespace.add(socket, missed or ())
         if self._waiting is not None and namespace.name == "/":
             waiting, self._waiting = self._waiting, None
             for target in waiting:

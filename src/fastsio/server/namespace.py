@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from fastsio._codec import encode_event
+from fastsio._codec import EncodedPacket, encode_event
 from fastsio._emitter import EventEmitter, positional_limit
 from fastsio.adapters.base import Adapter, BroadcastFlags, SocketLike
-from fastsio.adapters.memory import MemoryAdapter
 from fastsio.engine.middleware import Middleware, Next
 from fastsio.engine.timers import TimerWheel
+from fastsio.options import RecoveryOptions
 from fastsio.server.acks import AskedSockets
 from fastsio.server.operator import BroadcastOperator
 from fastsio.server.socket import Socket
@@ -122,7 +122,11 @@ class Namespace(_Broadcaster, EventEmitter):
         self._next_ack_id = 0
         # What broadcasts ask for, by acknowledgement id.
         self._asked: dict[int, AskedSockets] = {}
-        self.adapter: Adapter = (server.options.adapter or MemoryAdapter)(self)
+        self.adapter: Adapter = server.create_adapter(self)
+        #: How lost connections are recovered; None: not at all.
+        self.recovery: RecoveryOptions | None = server.recovery if self.adapter.recovers else None
+        #: Sockets that could be recovered, by private id.
+        self.pids: dict[str, Socket] = {}
 
     def __repr__(self) -> str:
         return f"<Namespace {self.name}>"
@@ -178,10 +182,17 @@ class Namespace(_Broadcaster, EventEmitter):
         if asked is not None:
             self.timers.cancel(asked)
 
-    def add(self, socket: Socket) -> None:
-        """An admitted socket: it learns so before the connection handlers run."""
+    def encode_event(self, args: tuple[Any, ...]) -> EncodedPacket:
+        """``(event, *args)`` as it goes out to any number of sockets.
+
+        :raises PacketError: for a value that cannot be sent.
+        """
+        return encode_event(args, self.name)
+
+    def add(self, socket: Socket, missed: Sequence[EncodedPacket] = ()) -> None:
+        """An admitted socket: it learns so, and what it missed, before the connection handlers run."""
         self.sockets[socket.id] = socket
-        socket.begin()
+        socket.begin(missed)
         self._fire("connect", (socket,), None, False, False)
         self._fire("connection", (socket,), None, False, False)
 
@@ -211,8 +222,9 @@ class ChildNamespace(Namespace):
                 self.on(event, fn)
 
     def release(self) -> None:
-        """Go away with the last socket, if option ``cleanup_empty_child_namespaces`` says so."""
-        if not self.sockets and self.server.options.cleanup_empty_child_namespaces:
+        """Go away with the last socket, if option ``cleanup_empty_child_namespaces`` says so, and no lost one
+        may come back."""
+        if not self.sockets and self.adapter.idle and self.server.options.cleanup_empty_child_namespaces:
             self.server.drop_child(self)
 
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
 
-from fastsio._codec import RESERVED_EVENTS, encode_event
+from fastsio._codec import RESERVED_EVENTS
 from fastsio._emitter import EventEmitter
 from fastsio.adapters.base import Adapter, BroadcastOptions
 from fastsio.engine import tasks
@@ -96,7 +96,7 @@ class BroadcastOperator:
             settle = settle_callback(args[-1], True, namespace)
             self._collect(args[:-1], lambda error, responses: settle(error, [responses]))
         else:
-            self._adapter.broadcast(encode_event(args, self._adapter.namespace.name), self._options)
+            self._adapter.broadcast_event(args, self._options)
         return True
 
     async def emit_with_ack(self, *args: Any) -> list[Any]:

@@ -7,14 +7,16 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from fastsio.adapters.base import Adapter
+from fastsio.adapters.base import Adapter, NamespaceLike
+from fastsio.adapters.memory import MemoryAdapter
+from fastsio.adapters.recovery import RecoveryStore, SessionAwareAdapter
 from fastsio.engine.ids import generate_id
 from fastsio.engine.request import Request, Response
 from fastsio.engine.server import EngineCore
 from fastsio.engine.serving import ListenerLike, Serving, network
 from fastsio.engine.session import Session
 from fastsio.exceptions import NamespaceNotFound
-from fastsio.options import EngineOptions, ListenerOptions, ServerOptions, split_options
+from fastsio.options import EngineOptions, ListenerOptions, RecoveryOptions, ServerOptions, split_options
 from fastsio.server.client import Client
 from fastsio.server.client_files import ClientFiles
 from fastsio.server.namespace import ChildNamespace, Namespace, ParentNamespace, _Broadcaster
@@ -58,6 +60,9 @@ class Server(_Broadcaster, Serving):
         #: The Engine.IO server below.
         self.engine = EngineCore(engine_options)
         self.engine.on("connection", self.on_connection)
+        #: The option ``connection_state_recovery``; None: off.
+        self.recovery = RecoveryOptions.read(server_options.connection_state_recovery)
+        self._recovery_store: RecoveryStore | None = None
         self._listeners: list[ListenerLike] = []
         self._namespaces: dict[str, Namespace] = {}
         self._parents: list[tuple[Any, ParentNamespace]] = []
@@ -136,6 +141,26 @@ class Server(_Broadcaster, Serving):
         self._namespaces[namespace.name] = namespace
         if namespace.name != "/":
             self.sockets._fire("new_namespace", (namespace,), None, True, False)
+
+    def create_adapter(self, namespace: NamespaceLike) -> Adapter:
+        """The adapter of a new namespace."""
+        if self.options.adapter is not None:
+            adapter: Adapter = self.options.adapter(namespace)
+            if self.recovery is not None and not adapter.recovers:
+                logger.warning(
+                    "option connection_state_recovery has no effect in %s: %s does not keep sessions",
+                    namespace.name,
+                    type(adapter).__name__,
+                )
+            return adapter
+        if self.recovery is None:
+            return MemoryAdapter(namespace)
+        if self._recovery_store is None:
+            engine = self.engine.options
+            # A pong after a ping behind a packet says that the packet has come; each may be late twice.
+            heartbeat = engine.ping_interval + 4 * engine.ping_timeout
+            self._recovery_store = RecoveryStore(self.recovery, heartbeat, lambda: self.engine.timers)
+        return SessionAwareAdapter(namespace, self._recovery_store)
 
     def find(self, name: str) -> Namespace | None:
         """The namespace a client asks for, if it exists by now."""

@@ -18,11 +18,13 @@ cdef class Socket(EventEmitter):
         public str id
         public object handshake
         public bint connected
+        bint _special
         dict _acks
         list _any
         object _data
         bint _ending
         list _middlewares
+        readonly object recovery
         readonly Session _session
         # Applications hang things on sockets, as they do in Node.
         dict __dict__

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fastsio._codec import EncodedPacket, Packet, PacketType, encode_ack, encode_event, encode_packet
 from fastsio._emitter import EventEmitter
-from fastsio.adapters.base import Adapter, BroadcastFlags, BroadcastOptions
+from fastsio.adapters.base import Adapter, BroadcastFlags, BroadcastOptions, RecoverySession
 from fastsio.engine import tasks
+from fastsio.engine.ids import generate_id
 from fastsio.engine.middleware import Middleware, run_middlewares
 from fastsio.engine.request import Request
 from fastsio.engine.session import Session
@@ -33,6 +34,18 @@ __all__ = ["Ack", "Socket", "SocketOperator"]
 logger = logging.getLogger("fastsio.server")
 
 _PLAIN = BroadcastFlags()
+
+#: Ends of a connection after which its client may come back to what it had.
+_RECOVERABLE = frozenset(
+    {
+        DisconnectReason.TRANSPORT_ERROR,
+        DisconnectReason.TRANSPORT_CLOSE,
+        DisconnectReason.FORCED_CLOSE,
+        DisconnectReason.FORCED_SERVER_CLOSE,
+        DisconnectReason.PING_TIMEOUT,
+        DisconnectReason.SERVER_SHUTTING_DOWN,
+    }
+)
 
 
 class _PendingAck:
@@ -89,7 +102,11 @@ class Socket(EventEmitter):
         self.handshake = handshake
         self.connected = False
         self._ending = False
+        # Whether events take another way than straight to the session.
+        self._special = False
         self._session = client.conn
+        #: What connection state recovery knows of the socket; None without.
+        self.recovery: RecoverySession | None = None
         # Made when first needed: most sockets of a large server need few of these.
         self._data: Any = None
         self._acks: dict[int, _PendingAck] | None = None
@@ -102,6 +119,17 @@ class Socket(EventEmitter):
     def disconnected(self) -> bool:
         """The opposite of ``connected``."""
         return not self.connected
+
+    @property
+    def pid(self) -> str | None:
+        """The private id by which the client gets this socket back after a lost connection; None without
+        connection state recovery."""
+        return None if self.recovery is None else self.recovery.pid
+
+    @property
+    def recovered(self) -> bool:
+        """Whether the socket's id, rooms and data are those of a connection that was lost."""
+        return self.recovery is not None and self.recovery.recovered
 
     @property
     def data(self) -> Any:
@@ -195,7 +223,10 @@ class Socket(EventEmitter):
             limited = flags.timeout is not None
             self._emit_for_ack(args[:-1], flags, settle_callback(args[-1], limited, self), not limited)
         elif self.connected:
-            self.send_encoded(encode_event(args, self.nsp.name), flags)
+            if self._special:
+                self.nsp.adapter.send_event(self, args, flags)
+            else:
+                self.send_encoded(encode_event(args, self.nsp.name), flags)
 
     async def _emit_with_ack(self, args: tuple[Any, ...], flags: BroadcastFlags) -> Any:
         check_event(args)
@@ -378,12 +409,31 @@ class Socket(EventEmitter):
 
     # -- connecting and disconnecting -----------------------------------------------------------------
 
-    def begin(self) -> None:
-        """The namespace accepted the socket: join its own room, tell the client."""
+    def restore(self, session: RecoverySession) -> None:
+        """Before the socket is accepted: it takes up one whose connection was lost."""
+        session.recovered = True
+        self.recovery = session
+        self.id = session.sid
+        self._data = session.data
+
+    def begin(self, missed: Sequence[EncodedPacket] = ()) -> None:
+        """The namespace accepted the socket: join its own room, or those it had, and tell the client, which
+        gets what it ``missed`` first."""
         self.connected = True
-        self.nsp.adapter.add_all(self.id, (self.id,))
         protocol = self.client.protocol
+        adapter = self.nsp.adapter
+        session = self.recovery
+        for event in missed:
+            self._session.send_encoded(event)
+        adapter.add_all(self.id, (self.id,) if session is None else {self.id, *session.rooms})
         data = None if protocol == 4 else {"sid": self.id}
+        if data is not None and self.nsp.recovery is not None:
+            if session is None:
+                session = self.recovery = RecoverySession(generate_id(), self.id)
+            adapter.open_session(session)
+            self.nsp.pids[session.pid] = self
+            self._special = True
+            data["pid"] = session.pid
         packet = Packet(PacketType.CONNECT, self.nsp.name, data)
         self._session.send_encoded(encode_packet(packet, protocol))
 
@@ -412,6 +462,8 @@ class Socket(EventEmitter):
             return
         self._ending = True
         self._fire("disconnecting", (reason, description), None, True, False)
+        if self.recovery is not None:
+            self._leave_session(self.recovery, reason)
         self.nsp.adapter.del_all(self.id)
         self.client.remove(self)
         self.connected = False
@@ -424,6 +476,13 @@ class Socket(EventEmitter):
         self._fire("disconnect", (reason, description), None, True, False)
         # Handlers are closures over the socket: without them, reference counting frees both.
         self.remove_all_listeners()
+
+    def _leave_session(self, session: RecoverySession, reason: DisconnectReason) -> None:
+        del self.nsp.pids[session.pid]
+        if reason in _RECOVERABLE:
+            session.rooms = frozenset(self.nsp.adapter.sids.get(self.id, ()))
+            session.data = self._data
+            self.nsp.adapter.persist_session(session)
 
 
 class SocketOperator:

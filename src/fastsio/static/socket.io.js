@@ -991,6 +991,7 @@ var io = (() => {
     }
     #onClose(reason, details) {
       this.connected = false;
+      this.receiveBuffer = [];
       delete this.id;
       this.emitReserved("disconnect", reason, details);
       this.#dropAcks();

@@ -16,6 +16,7 @@ io = fastsio.Server(
     static_files={"/": Path(__file__).with_name("fastsio.html")},
     ping_interval=2.0,
     ping_timeout=2.0,
+    connection_state_recovery=True,
 )
 calls: dict[str, int] = {}
 

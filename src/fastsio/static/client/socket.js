@@ -238,6 +238,8 @@ export class Socket extends Emitter {
 
   #onClose(reason, details) {
     this.connected = false;
+    // What came ahead of the server's answer will come again.
+    this.receiveBuffer = [];
     delete this.id;
     this.emitReserved("disconnect", reason, details);
     this.#dropAcks();
