@@ -13,7 +13,7 @@ export PYTHON
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help build dev debug demo client test test-unit test-pythons lint format bench bench-micro screenshot \
+.PHONY: help build dev debug demo client test test-unit test-pythons lint format bench bench-clients bench-micro screenshot \
 	clean distclean
 
 help: ## this list
@@ -91,6 +91,9 @@ format: dev ## let ruff format and fix what it can
 
 bench: dev ## server benchmarks against named versions of rivals (bench/README.md)
 	$(BIN)/python -m bench.macro
+
+bench-clients: dev ## client benchmarks against python-socketio's and Node's (bench/results/clients.md)
+	$(BIN)/python -m bench.clients
 
 bench-micro: dev ## codec benchmarks beside rivals and bare orjson (bench/results/micro.md)
 	$(BIN)/python -m bench.micro

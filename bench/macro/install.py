@@ -106,7 +106,8 @@ def plotter() -> Path:
     return program
 
 
-def _npm(folder: Path, packages: tuple[str, ...], *options: str) -> Path:
+def npm(folder: Path, packages: tuple[str, ...], *options: str) -> Path:
+    """npm packages in a folder of their own."""
     stamp = "\n".join(packages)
     if not stamped(folder, stamp):
         say(f"installing {', '.join(packages)}")
@@ -119,11 +120,11 @@ def _npm(folder: Path, packages: tuple[str, ...], *options: str) -> Path:
 
 
 def node() -> Path:
-    return _npm(CACHE / "node", NODE_PACKAGES)
+    return npm(CACHE / "node", NODE_PACKAGES)
 
 
 def node2() -> Path:
-    return _npm(CACHE / "node2", NODE2_PACKAGES)
+    return npm(CACHE / "node2", NODE2_PACKAGES)
 
 
 def eiows() -> Path:
@@ -191,7 +192,7 @@ def uws() -> tuple[Path, dict[str, str]]:
     file and the parsers come from a preloaded shim.
     """
     folder = CACHE / "uws"
-    modules = _npm(folder, (UWS,), "--ignore-scripts")
+    modules = npm(folder, (UWS,), "--ignore-scripts")
     package = modules / UWS.rpartition("@")[0]
     shim = folder / "shim.so"
     if (folder / ".plain").exists():
@@ -254,6 +255,7 @@ def versions() -> dict[str, str]:
     for modules, names in (
         (CACHE / "node/node_modules", ("socket.io", "engine.io", "ws")),
         (CACHE / "node2/node_modules", ("socket.io", "engine.io", "ws")),
+        (CACHE / "node-client/node_modules", ("socket.io-client",)),
         (CACHE / "eiows/node_modules", ("eiows",)),
         (CACHE / "uws/node_modules", (UWS.rpartition("@")[0],)),
     ):

@@ -356,9 +356,10 @@ class TestMisbehavingServers:
             else:
                 waiting.append(writer)
 
-        async with hostile(answer) as url, connected(url, timeout=0.2) as client:
+        patience = 0.8 if probe == "silent" else 10
+        async with hostile(answer) as url, connected(url, timeout=patience) as client:
             await until(lambda: probed)
-            await asyncio.sleep(0.3 if probe == "silent" else 0.05)
+            await asyncio.sleep(1 if probe == "silent" else 0.05)
             while not waiting:
                 await asyncio.sleep(0.005)
             assert await client.timeout(2).emit_with_ack("x") == "ack"

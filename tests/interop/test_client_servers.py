@@ -259,6 +259,28 @@ class TestFaults:
             assert await client.emit_with_ack("report") == [0, 1, 2]
             assert log[0] in ("transport close", "transport error") and log[1:] == ["connect"]
 
+    async def test_many_after_a_kill(self, start: Any, name: str) -> None:
+        """Each of many clients is back, with what it had buffered: nothing lost, nothing twice."""
+        first = start(name)
+        modes = list(MODES)
+        clients = [make_client(first, modes[number % 3]) for number in range(45)]
+        try:
+            await asyncio.gather(*[client.connect() for client in clients])
+            first.signal(signal.SIGKILL)
+            await until(lambda: not any(client.connected for client in clients))
+            attempts: list[int] = []
+            for number, client in enumerate(clients):
+                client.manager.on("reconnect", attempts.append)
+                for event in range(3):
+                    client.emit("seen", [number, event])
+            start(name, first.port)
+            await until(lambda: all(client.connected for client in clients))
+            reports = await asyncio.gather(*[client.emit_with_ack("report") for client in clients])
+            assert reports == [[[number, event] for event in range(3)] for number in range(45)]
+            assert len(attempts) == 45
+        finally:
+            await asyncio.gather(*[client.close() for client in clients])
+
     async def test_half_open(self, start: Any, name: str) -> None:
         """The server stops without a word, then goes on: noticed by the heartbeat, and made good."""
         server = start(name, pingInterval=150, pingTimeout=150)

@@ -21,22 +21,32 @@ _EXCERPT = 200
 
 
 class Response:
-    """An HTTP response; names of headers are lower case."""
+    """An HTTP response."""
 
-    __slots__ = ("body", "cookies", "headers", "status")
+    __slots__ = ("_lines", "body", "status")
 
     def __init__(self) -> None:
         self.status = 0
-        self.headers: dict[str, str] = {}
-        self.cookies: list[str] = []
         self.body = bytearray()
+        # As they came: most responses are only asked for their bodies.
+        self._lines: list[tuple[bytes, bytes]] = []
 
     def add_header(self, name: bytes, value: bytes) -> None:
-        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
-        known = self.headers.get(key)
-        self.headers[key] = text if known is None else f"{known}, {text}"
-        if key == "set-cookie":
-            self.cookies.append(text)
+        self._lines.append((name, value))
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """By name in lower case; those that came several times are joined by commas."""
+        found: dict[str, str] = {}
+        for name, value in self._lines:
+            key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+            found[key] = f"{found[key]}, {text}" if key in found else text
+        return found
+
+    @property
+    def cookies(self) -> list[str]:
+        """The Set-Cookie headers."""
+        return [value.decode("latin-1") for name, value in self._lines if name.lower() == b"set-cookie"]
 
 
 def describe(response: Response) -> str:

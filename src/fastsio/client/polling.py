@@ -105,7 +105,9 @@ class Polling:
         if response.status != 200:
             self._fail("GET", None, response)
             return
-        binary = response.headers.get("content-type", "") == "application/octet-stream"
+        binary = (
+            self._protocol == 3 and response.headers.get("content-type", "") == "application/octet-stream"
+        )
         error: Exception | None = None
         try:
             packets = decode_payload(bytes(response.body), self._protocol, binary)
