@@ -412,7 +412,8 @@ def main() -> int:
     if data.exists() and set(args.parts) != set(PARTS):
         known = json.loads(data.read_text())
         result |= {part: known[part] for part in PARTS if part in known}
-        result["clients"] = known["clients"] if "messages" not in args.parts else result["clients"]
+        if "messages" not in args.parts:
+            result |= {name: known[name] for name in ("clients", "rounds", "seconds", "warmup")}
     if "messages" in args.parts:
         result["messages"] = messages(clients, args)
     if "idle" in args.parts:

@@ -23,22 +23,19 @@ _EXCERPT = 200
 class Response:
     """An HTTP response."""
 
-    __slots__ = ("_lines", "body", "status")
+    __slots__ = ("body", "lines", "status")
 
     def __init__(self) -> None:
         self.status = 0
         self.body = bytearray()
-        # As they came: most responses are only asked for their bodies.
-        self._lines: list[tuple[bytes, bytes]] = []
-
-    def add_header(self, name: bytes, value: bytes) -> None:
-        self._lines.append((name, value))
+        #: The headers as they came: most responses are only asked for their bodies.
+        self.lines: list[tuple[bytes, bytes]] = []
 
     @property
     def headers(self) -> dict[str, str]:
         """By name in lower case; those that came several times are joined by commas."""
         found: dict[str, str] = {}
-        for name, value in self._lines:
+        for name, value in self.lines:
             key, text = name.decode("latin-1").lower(), value.decode("latin-1")
             found[key] = f"{found[key]}, {text}" if key in found else text
         return found
@@ -46,7 +43,7 @@ class Response:
     @property
     def cookies(self) -> list[str]:
         """The Set-Cookie headers."""
-        return [value.decode("latin-1") for name, value in self._lines if name.lower() == b"set-cookie"]
+        return [value.decode("latin-1") for name, value in self.lines if name.lower() == b"set-cookie"]
 
 
 def describe(response: Response) -> str:
@@ -123,7 +120,7 @@ class _Connection(asyncio.Protocol):
         self._head += len(name) + len(value)
         if self._head > MAX_HEAD:
             raise ValueError("header too long")
-        self._response.add_header(name, value)
+        self._response.lines.append((name, value))
 
     def on_body(self, body: bytes) -> None:
         limit = self._client.max_body

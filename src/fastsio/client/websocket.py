@@ -138,7 +138,7 @@ class WebSocket(asyncio.Protocol):
         self._head += len(name) + len(value)
         if self._head > MAX_HEAD:
             raise ValueError("header too long")
-        self._response.add_header(name, value)
+        self._response.lines.append((name, value))
 
     def on_body(self, body: bytes) -> None:
         """Of httptools: a piece of a refusal's text."""
