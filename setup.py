@@ -5,6 +5,7 @@ FASTSIO_ANNOTATE=1  write Cython's annotated HTML beside each source
 """
 
 import os
+import sys
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
@@ -38,6 +39,9 @@ MODULES = [
     "server/operator.py",
     "server/socket.py",
 ]
+
+if sys.platform == "linux":
+    MODULES.append("net/_sockets.pyx")
 
 # Annotations are for type checkers: as declarations they would refuse subclasses.
 directives = {"language_level": "3", "annotation_typing": False}

@@ -21,6 +21,7 @@ cdef class Hub:
         public object loop
         readonly Py_ssize_t max_pipelined
         public list on_empty
+        public object poller
         public TimerWheel wheel
 
     cpdef bint add(self, connection) except -1

@@ -7,12 +7,15 @@ import logging
 import time
 from collections.abc import Callable
 from email.utils import formatdate
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from fastsio._http import KnownHeads
 from fastsio.engine.request import App
 from fastsio.engine.timers import TimerWheel
 from fastsio.options import ListenerOptions
+
+if TYPE_CHECKING:
+    from fastsio.net._sockets import Poller
 
 __all__ = ["Connection", "Hub"]
 
@@ -41,10 +44,18 @@ class Hub:
 
     :param loop: the loop the connections live on.
     :param app: gets the requests.
+    :param poller: what their sockets are served by; None if that is the loop.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, app: App, limits: ListenerOptions) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        app: App,
+        limits: ListenerOptions,
+        poller: Poller | None = None,
+    ) -> None:
         self.loop = loop
+        self.poller = poller
         self.app = app
         self.limits = limits
         shortest = min(
@@ -115,7 +126,8 @@ class Hub:
         self._dirty.append(connection)
         if not self._scheduled:
             self._scheduled = True
-            self.loop.call_soon(self._flush)
+            if self.poller is None or not self.poller.at_end_of_turn(self._flush):
+                self.loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         self._scheduled = False

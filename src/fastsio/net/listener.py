@@ -9,13 +9,18 @@ import logging
 import os
 import socket
 import ssl as ssl_module
+import stat
+import sys
 from collections.abc import Sequence
-from typing import cast
+from typing import Protocol, cast
 
 from fastsio.engine.request import App
 from fastsio.net.http import HttpProtocol
 from fastsio.net.hub import Hub
 from fastsio.options import ListenerOptions
+
+if sys.platform == "linux":
+    from fastsio.net._sockets import Poller
 
 __all__ = ["Listener"]
 
@@ -23,6 +28,12 @@ logger = logging.getLogger("fastsio.net")
 
 # Seconds that dropped connections get to report their end.
 _REPORT_TIME = 1.0
+
+
+class ServerLike(Protocol):
+    """What accepts connections on a socket."""
+
+    def close(self) -> None: ...
 
 
 class Listener:
@@ -36,7 +47,7 @@ class Listener:
         self._app = app
         self._options = ListenerOptions() if options is None else options
         self._hub: Hub | None = None
-        self._servers: list[asyncio.AbstractServer] = []
+        self._servers: list[ServerLike] = []
         self._paths: list[tuple[str, int]] = []
 
     async def listen(
@@ -65,7 +76,7 @@ class Listener:
             raise TypeError("listen takes one of port, path and sock")
         loop = asyncio.get_running_loop()
         if self._hub is None:
-            self._hub = Hub(loop, self._app, self._options)
+            self._hub = Hub(loop, self._app, self._options, _poller(loop))
         hub = self._hub
 
         def factory() -> asyncio.BaseProtocol:
@@ -73,19 +84,24 @@ class Listener:
             return cast(asyncio.BaseProtocol, HttpProtocol(hub))
 
         if path is not None:
-            server = await loop.create_unix_server(factory, path, ssl=ssl, backlog=backlog)
+            bound = [_bind_path(path, backlog)]
             self._paths.append((path, os.stat(path).st_ino))
-        elif sock is not None and sock.family == socket.AF_UNIX:
-            server = await loop.create_unix_server(factory, sock=sock, ssl=ssl, backlog=backlog)
-        elif port is not None and host:
-            server = await loop.create_server(
-                factory, host, port, ssl=ssl, backlog=backlog, reuse_port=reuse_port or None
-            )
+        elif sock is not None:
+            sock.listen(backlog)
+            bound = [sock]
+        elif host:
+            bound = await _bind_hosts(loop, host, port or 0, backlog, reuse_port)
         else:
-            if sock is None:
-                sock = _bind_all(port or 0, backlog, reuse_port)
-            server = await loop.create_server(factory, sock=sock, ssl=ssl, backlog=backlog)
-        self._servers.append(server)
+            bound = [_bind_all(port or 0, backlog, reuse_port)]
+        for entry in bound:
+            server: ServerLike
+            if ssl is None and hub.poller is not None:
+                server = hub.poller.listen(entry, factory)
+            elif entry.family == socket.AF_UNIX:
+                server = await loop.create_unix_server(factory, sock=entry, ssl=ssl, backlog=backlog)
+            else:
+                server = await loop.create_server(factory, sock=entry, ssl=ssl, backlog=backlog)
+            self._servers.append(server)
 
     @property
     def sockets(self) -> list[socket.socket]:
@@ -134,6 +150,8 @@ class Listener:
                 connection.abort()
             await self._emptied(hub, _REPORT_TIME)
         hub.wheel.close()
+        if hub.poller is not None:
+            hub.poller.close()
         self._hub = None
 
     async def _emptied(self, hub: Hub, timeout: float) -> bool:
@@ -144,6 +162,45 @@ class Listener:
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(emptied.wait(), timeout)
         return not hub.connections
+
+
+def _poller(loop: asyncio.AbstractEventLoop) -> Poller | None:
+    """What serves plain sockets on Linux; TLS, and other systems, take the loop's transports."""
+    return Poller(loop) if sys.platform == "linux" else None
+
+
+def _bind_path(path: str, backlog: int) -> socket.socket:
+    """A Unix socket; one that an earlier process left behind is replaced."""
+    with contextlib.suppress(FileNotFoundError):
+        if stat.S_ISSOCK(os.stat(path).st_mode):
+            os.unlink(path)
+    sock = socket.socket(socket.AF_UNIX)
+    try:
+        sock.bind(path)
+        sock.listen(backlog)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+async def _bind_hosts(
+    loop: asyncio.AbstractEventLoop, host: str | Sequence[str], port: int, backlog: int, reuse_port: bool
+) -> list[socket.socket]:
+    """One socket for each address that the names stand for."""
+    bound: list[socket.socket] = []
+    try:
+        for name in [host] if isinstance(host, str) else host:
+            found = await loop.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+            for family, address in dict.fromkeys((entry[0], entry[4]) for entry in found):
+                bound.append(
+                    socket.create_server(address[:2], family=family, backlog=backlog, reuse_port=reuse_port)
+                )
+    except BaseException:
+        for sock in bound:
+            sock.close()
+        raise
+    return bound
 
 
 def _bind_all(port: int, backlog: int, reuse_port: bool) -> socket.socket:

@@ -1,0 +1,93 @@
+# cython: language_level=3
+"""Shape of the sockets that share an epoll instance."""
+
+cimport cython
+from libc.stdint cimport uint8_t, uint32_t
+
+
+cdef extern from "sys/epoll.h" nogil:
+    ctypedef union epoll_data_t:
+        int fd
+
+    # Packed on x86-64; the C compiler knows the layout.
+    struct epoll_event:
+        uint32_t events
+        epoll_data_t data
+
+
+cdef extern from "netinet/in.h" nogil:
+    struct sockaddr:
+        unsigned short sa_family
+
+    # The largest address kept: IPv6.
+    struct sockaddr_in6:
+        unsigned short sin6_family
+
+
+cdef enum:
+    MAX_EVENTS = 128
+
+
+cdef class Poller
+
+
+cdef class Watched:
+    cdef Poller _poller
+    cdef int _fd                 # -1 once closed
+    cdef uint32_t _interest      # what epoll is asked for; 0: not watched
+
+    cdef int _on_ready(self, uint32_t events) except -1
+    cdef int _watch(self, uint32_t interest) except -1
+    cdef int _close_fd(self) noexcept
+
+
+@cython.final
+cdef class Poller:
+    cdef object _loop
+    cdef int _epoll              # -1 once closed
+    cdef bint _in_turn
+    cdef list _watched           # by descriptor
+    cdef list _callbacks         # called when the turn ends
+    cdef list _unsent            # transports to flush after that
+    cdef uint8_t* _buffer        # what every read goes through
+    cdef epoll_event _events[MAX_EVENTS]
+
+    cpdef bint at_end_of_turn(self, callback) except -1
+    cdef int _flush(self) except -1
+    cdef int _report(self, str message, object error, Watched watched) except -1
+
+
+@cython.final
+cdef class Acceptor(Watched):
+    cdef object _factory
+    cdef object _socket
+
+    cdef int _adopt(self, int fd, const sockaddr* address, Py_ssize_t size) except -1
+
+
+@cython.final
+cdef class SocketTransport(Watched):
+    cdef object _protocol
+    cdef object _socket          # Python's duplicate of the descriptor, None until asked for
+    cdef object _first           # bytes that wait to be sent, None if none do
+    cdef object _rest            # a deque of what waits behind them, None until needed
+    cdef Py_ssize_t _offset      # bytes of _first that are sent
+    cdef Py_ssize_t _size        # bytes that wait
+    cdef Py_ssize_t _high
+    cdef Py_ssize_t _low
+    cdef uint8_t _state
+    cdef bint _reading
+    cdef bint _paused            # the protocol was told to pause writing
+    cdef bint _eof               # the write side ends, or has ended
+    cdef sockaddr_in6 _peer
+
+    cpdef write(self, data)
+    cdef int _receive(self) except -1
+    cdef int _send(self) except -1
+    cdef Py_ssize_t _send_some(self, Py_ssize_t* asked) except -2
+    cdef int _advance(self, Py_ssize_t count) except -1
+    cdef int _after_sending(self) except -1
+    cdef int _tell_writable(self) except -1
+    cdef int _update(self) except -1
+    cdef int _lose(self, object error) except -1
+    cdef int _call(self, str method) except -1
