@@ -26,7 +26,7 @@ def tell(room, kind, name, text=""):
 
 def members(room):
     """The names of those in the room, sorted."""
-    sids = io.adapter.rooms.get(room, ())
+    sids = io.sockets.adapter.rooms.get(room, ())
     return sorted(io.sockets.sockets[sid].data["name"] for sid in sids)
 
 

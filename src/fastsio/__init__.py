@@ -15,7 +15,7 @@ from fastsio.exceptions import (
     TransportError,
 )
 from fastsio.net.native import install as _install
-from fastsio.server import Namespace, Server, Socket
+from fastsio.server import Namespace, RemoteSocket, Server, Socket
 from fastsio.types import DisconnectReason
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "NamespaceNotFound",
     "OptionError",
     "PacketError",
+    "RemoteSocket",
     "Server",
     "Socket",
     "SyncClient",

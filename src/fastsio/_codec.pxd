@@ -16,6 +16,7 @@ cdef class EncodedPacket:
     cdef bytes _frame            # WebSocket text frame of "4" + text, as a server sends it
     cdef Py_ssize_t _offset      # where the text begins in _frame
     cdef readonly tuple attachments
+    cdef readonly tuple event    # (name, *arguments) it was made from; None for other packets
     cdef bytes _text
     cdef bytes _frames3
     cdef bytes _frames4

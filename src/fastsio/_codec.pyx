@@ -540,7 +540,9 @@ cpdef EncodedPacket encode_event(tuple args, object namespace="/", object id=Non
     """
     if not args:
         raise PacketError("an event needs a name")
-    return _encode(EVENT, BINARY_EVENT, namespace, id, args)
+    cdef EncodedPacket packet = _encode(EVENT, BINARY_EVENT, namespace, id, args)
+    packet.event = args
+    return packet
 
 
 cpdef EncodedPacket encode_ack(object args, object namespace, object id):

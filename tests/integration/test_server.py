@@ -452,12 +452,12 @@ class TestRooms:
         socket.join(["y", "z"])
         socket.leave("y")
         assert socket.rooms == {socket.id, "x", "z"}
-        assert io.adapter.rooms == {socket.id: {socket.id}, "x": {socket.id}, "z": {socket.id}}
+        assert io.sockets.adapter.rooms == {socket.id: {socket.id}, "x": {socket.id}, "z": {socket.id}}
         client.send("1")
         await until(lambda: left)
         assert left == [{socket.id, "x", "z"}]
         assert socket.rooms == set()
-        assert io.adapter.rooms == {} and io.adapter.sids == {}
+        assert io.sockets.adapter.rooms == {} and io.sockets.adapter.sids == {}
         socket.emit("too late")
         assert len(io.engine.clients) == 1
 

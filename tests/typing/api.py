@@ -52,7 +52,7 @@ def connection(socket: fastsio.Socket) -> None:
 async def main() -> None:
     assert_type(await io.listen(0), fastsio.Server)
     assert_type(io.port, int | None)
-    assert_type(await io.to("room").fetch_sockets(), list[fastsio.Socket])
+    assert_type(await io.to("room").fetch_sockets(), list[fastsio.Socket | fastsio.RemoteSocket])
     assert_type(io.of("/admin"), fastsio.Namespace)
     assert_type(io.of("/admin").use(connection), fastsio.Namespace)
     await io.close(grace=1)

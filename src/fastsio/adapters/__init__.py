@@ -1,6 +1,6 @@
 """Adapters: the rooms of a namespace, in one process or across many."""
 
-from fastsio.adapters.base import Adapter, BroadcastFlags, BroadcastOptions, RecoverySession
+from fastsio.adapters.base import Adapter, BroadcastFlags, BroadcastOptions, RecoverySession, SocketDetails
 from fastsio.adapters.memory import MemoryAdapter
 from fastsio.adapters.recovery import SessionAwareAdapter
 
@@ -11,4 +11,5 @@ __all__ = [
     "MemoryAdapter",
     "RecoverySession",
     "SessionAwareAdapter",
+    "SocketDetails",
 ]

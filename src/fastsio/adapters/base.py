@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -16,17 +17,25 @@ __all__ = [
     "BroadcastOptions",
     "NamespaceLike",
     "RecoverySession",
+    "SocketDetails",
     "SocketLike",
 ]
 
+logger = logging.getLogger("fastsio.server")
+
+#: Takes the answers to ``server_side_emit``: an error or None, and the responses there are.
+Answers = Callable[[BaseException | None, list[Any]], None]
+
 
 class BroadcastFlags(NamedTuple):
-    """How a packet is to be sent. ``timeout`` is in seconds."""
+    """How a packet is to be sent. ``timeout`` is in seconds; ``binary=False`` sends bytes in the form that
+    JSON has for Node's buffers."""
 
     volatile: bool = False
     compress: bool = True
     local: bool = False
     timeout: float | None = None
+    binary: bool | None = None
 
 
 class BroadcastOptions(NamedTuple):
@@ -65,6 +74,19 @@ class RecoverySession:
         self.owner: Any = None
 
 
+class SocketDetails(NamedTuple):
+    """A socket of another process, as its adapter describes it.
+
+    ``handshake`` is the mapping that :meth:`fastsio.server.handshake.Handshake.as_dict` makes, which is also
+    what Node's adapters send.
+    """
+
+    id: str
+    handshake: Mapping[str, Any]
+    rooms: frozenset[str]
+    data: Any
+
+
 class SocketLike(Protocol):
     """The part of a socket that an adapter uses."""
 
@@ -83,6 +105,8 @@ class NamespaceLike(Protocol):
     def sockets(self) -> Mapping[str, SocketLike]: ...
     @property
     def timers(self) -> TimerWheel: ...
+    def on_server_side_emit(self, args: tuple[Any, ...], ack: Callable[..., None] | None = None) -> None: ...
+    def call_soon(self, callback: Callable[..., Any], *args: Any) -> None: ...
     def ask(
         self,
         sockets: Sequence[SocketLike],
@@ -173,8 +197,9 @@ class Adapter(EventEmitter, ABC):
     def local_sockets(self, options: BroadcastOptions) -> list[SocketLike]:
         """The sockets of this process that ``options`` names."""
 
-    async def fetch_sockets(self, options: BroadcastOptions) -> list[Any]:
-        """The sockets that ``options`` names, of the whole cluster."""
+    async def fetch_sockets(self, options: BroadcastOptions) -> list[SocketLike | SocketDetails]:
+        """The sockets that ``options`` names, of the whole cluster: those of other processes as
+        :class:`SocketDetails`."""
         return list(self.local_sockets(options))
 
     def add_sockets(self, options: BroadcastOptions, rooms: Iterable[str]) -> None:
@@ -224,5 +249,49 @@ class Adapter(EventEmitter, ABC):
     def release_session(self, session: RecoverySession) -> None:
         """Take a restored session back, whose client did not get as far as to join its rooms."""
 
+    def server_side_emit(self, args: tuple[Any, ...], answers: Answers | None) -> None:
+        """Have ``on_server_side_emit`` called on the namespace of every other process of the cluster.
+
+        :param args: ``(event, *args)``.
+        :param answers: called once, with what the listeners there acknowledge, if that is asked for.
+        """
+        logger.warning(
+            "server_side_emit(%r) reaches nobody: %s knows no other process", args[0], type(self).__name__
+        )
+        if answers is not None:
+            self.namespace.call_soon(answers, None, [])
+
+    async def init(self) -> None:
+        """Called once, before the namespace is used and when a loop runs: connect to the cluster."""
+
     async def close(self) -> None:
         """The namespace is going away."""
+
+    # -- who is where -----------------------------------------------------------------------------------
+
+    async def sockets(self, rooms: Iterable[str] = ()) -> set[str]:
+        """The ids in any of ``rooms``, or all, of this process."""
+        return {socket.id for socket in self.local_sockets(BroadcastOptions(rooms=frozenset(rooms)))}
+
+    def socket_rooms(self, sid: str) -> set[str] | None:
+        """The rooms of a socket of this process (a copy), None if there is no such socket."""
+        rooms = self.sids.get(sid)
+        return None if rooms is None else set(rooms)
+
+    # -- as in v2 ---------------------------------------------------------------------------------------
+
+    def add(self, sid: str, room: str, callback: Callable[..., Any] | None = None) -> None:
+        """Put a socket in one room; ``callback(None)`` follows."""
+        self.add_all(sid, (room,))
+        if callback is not None:
+            self.namespace.call_soon(callback, None)
+
+    def clients(self, rooms: Iterable[str], callback: Callable[..., Any]) -> None:
+        """``callback(None, ids)`` with the ids in any of ``rooms``, or all, of this process."""
+        sockets = self.local_sockets(BroadcastOptions(rooms=frozenset(rooms)))
+        self.namespace.call_soon(callback, None, [socket.id for socket in sockets])
+
+    def client_rooms(self, sid: str, callback: Callable[..., Any]) -> None:
+        """``callback(None, rooms)`` with the names of a socket's rooms, None if there is no such socket."""
+        rooms = self.socket_rooms(sid)
+        self.namespace.call_soon(callback, None, None if rooms is None else list(rooms))

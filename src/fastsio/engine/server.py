@@ -7,6 +7,7 @@ import inspect
 import ipaddress
 import logging
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from functools import cached_property, partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -65,6 +66,32 @@ class EngineCore(EventEmitter):
         self._fixed_clock = clock is not None
         if clock is not None:
             self.clock = clock
+
+    # -- options that can be changed ------------------------------------------------------------------
+
+    def set_option(self, name: str, value: Any) -> None:
+        """Change one of ``options`` for what comes: ``path``, ``cors``, ``generate_id``, ``transports``, the
+        heartbeat or ``max_http_buffer_size``.
+
+        :raises OptionError: for a value it cannot take.
+        """
+        options = replace(self.options, **{name: value})
+        self._cors = CorsPolicy(options.cors)
+        self.path = options.path.rstrip("/") + "/"
+        self.options = options
+
+    def allows_origin(self, request: Request) -> bool:
+        """Whether option ``cors`` lets the page in that ``request`` comes from."""
+        return self._cors.refused_origin(request, request.headers.get("host", "")) is None
+
+    @property
+    def generate_id(self) -> Callable[[Request], Any]:
+        """What gives a new session its id, plain or async; may be replaced."""
+        return self.options.generate_id or (lambda request: generate_id())
+
+    @generate_id.setter
+    def generate_id(self, fn: Callable[[Request], Any]) -> None:
+        self.set_option("generate_id", fn)
 
     # -- facts ----------------------------------------------------------------------------------------
 

@@ -89,6 +89,9 @@ class Serving:
         """Answer one request."""
         raise NotImplementedError
 
+    async def _prepare(self) -> None:
+        """Called before a listener starts."""
+
     async def _close_all(self) -> None:
         """End every session."""
         raise NotImplementedError
@@ -118,6 +121,7 @@ class Serving:
         :param sock: a bound socket to listen on instead.
         :raises OSError: if the address cannot be bound.
         """
+        await self._prepare()
         listener = network().listener(self, self._listener_options)
         await listener.listen(
             None if path is not None or sock is not None else port,

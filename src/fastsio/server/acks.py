@@ -7,14 +7,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from fastsio._emitter import EventEmitter
+from fastsio._emitter import EventEmitter, positional_limit
 from fastsio.engine import tasks
 from fastsio.exceptions import AckTimeout
 
 if TYPE_CHECKING:
-    from fastsio.engine.timers import TimerWheel
+    from fastsio.engine.timers import Clock, TimerWheel
 
-__all__ = ["AckCollector", "AskedSockets", "Settle", "settle_callback", "settle_future"]
+__all__ = ["AckCollector", "AskedSockets", "Settle", "call_soon", "settle_callback", "settle_future"]
 
 Settle = Callable[[BaseException | None, list[Any]], None]
 
@@ -48,6 +48,12 @@ def settle_future(future: asyncio.Future[list[Any]]) -> Settle:
             future.set_exception(error)
 
     return settle
+
+
+def call_soon(clock: Clock, callback: Callable[..., Any], owner: EventEmitter, *args: Any) -> None:
+    """Call a user's callback on the next turn of the loop, with as many of ``args`` as it takes."""
+    settle = settle_callback(callback, False, owner)
+    clock.call_soon(partial(settle, None, list(args[: positional_limit(callback)])))
 
 
 class AskedSockets:

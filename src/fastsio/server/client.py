@@ -178,6 +178,16 @@ class Client:
         if namespace is None:
             namespace = await self.server.find_dynamic(name, handshake.auth)
         socket = self._make_socket(namespace, handshake)
+        namespace.hold()
+        try:
+            await self._pass(socket)
+            self._begin(socket)
+        finally:
+            namespace.let_go()
+
+    async def _pass(self, socket: Socket) -> None:
+        """Restore what is kept of the client and have it pass the middlewares."""
+        namespace, handshake = socket.nsp, socket.handshake
         recovery = namespace.recovery
         if recovery is not None and self.protocol == 5 and isinstance(handshake.auth, dict):
             session = await self._find_session(namespace, handshake.auth)
@@ -189,7 +199,6 @@ class Client:
         except BaseException:
             self._give_up(socket)
             raise
-        self._begin(socket)
 
     async def _find_session(self, namespace: Namespace, auth: dict[str, Any]) -> RecoverySession | None:
         """What is kept of the client, if it asks for it as clients do."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from email.utils import formatdate
 from typing import Any
 
 from fastsio.engine.request import Request
 
-__all__ = ["Handshake"]
+__all__ = ["Handshake", "RemoteHandshake"]
 
 
 class Handshake:
@@ -65,3 +66,35 @@ class Handshake:
     def time(self) -> str:
         """``issued`` as an HTTP date."""
         return formatdate(self.issued, usegmt=True)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same in Node's names and units, for JSON: ``issued`` is in milliseconds."""
+        return {
+            "headers": self.headers,
+            "time": self.time,
+            "address": self.address,
+            "xdomain": self.xdomain,
+            "secure": self.secure,
+            "issued": round(self.issued * 1000),
+            "url": self.url,
+            "query": self.query,
+            "auth": self.auth,
+        }
+
+
+class RemoteHandshake:
+    """The handshake of a socket of another process, with the members of :class:`Handshake`.
+
+    ``handshake`` is what ``Handshake.as_dict`` or a Node server made; what it lacks is empty.
+    """
+
+    def __init__(self, handshake: Mapping[str, Any]) -> None:
+        self.headers: dict[str, str] = handshake.get("headers") or {}
+        self.query: dict[str, str] = handshake.get("query") or {}
+        self.auth: Any = handshake.get("auth") or {}
+        self.url: str = handshake.get("url") or ""
+        self.address: str = handshake.get("address") or ""
+        self.secure = bool(handshake.get("secure"))
+        self.xdomain = bool(handshake.get("xdomain"))
+        self.issued: float = (handshake.get("issued") or 0) / 1000
+        self.time: str = handshake.get("time") or ""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from fastsio._codec import EncodedPacket, encode_event
 from fastsio._emitter import EventEmitter, positional_limit
@@ -15,8 +16,10 @@ from fastsio.adapters.base import Adapter, BroadcastFlags, SocketLike
 from fastsio.engine.middleware import Middleware, Next
 from fastsio.engine.timers import TimerWheel
 from fastsio.options import RecoveryOptions
-from fastsio.server.acks import AskedSockets
+from fastsio.server.acks import AskedSockets, call_soon, settle_callback, settle_future
+from fastsio.server.children import ChildrenAdapter
 from fastsio.server.operator import BroadcastOperator
+from fastsio.server.remote import RemoteSocket
 from fastsio.server.socket import Socket
 
 if TYPE_CHECKING:
@@ -27,6 +30,9 @@ if TYPE_CHECKING:
 __all__ = ["Namespace", "ParentNamespace"]
 
 logger = logging.getLogger("fastsio.server")
+
+#: Events that a namespace fires itself.
+_OF_NAMESPACES = frozenset(("connect", "connection", "new_namespace"))
 
 
 class _Broadcaster:
@@ -93,9 +99,27 @@ class _Broadcaster:
         """The same as :meth:`send`."""
         return self.send(*args)
 
-    async def fetch_sockets(self) -> list[Socket]:
-        """All sockets."""
+    async def fetch_sockets(self) -> list[Socket | RemoteSocket]:
+        """All sockets; those of other processes as :class:`~fastsio.server.remote.RemoteSocket`."""
         return await self._everyone().fetch_sockets()
+
+    async def all_sockets(self) -> set[str]:
+        """The ids of all sockets."""
+        return await self._everyone().all_sockets()
+
+    def clients(self, callback: Callable[..., Any]) -> Self:
+        """As in v2: ``callback(None, ids)`` with the ids of all sockets."""
+        self._everyone().clients(callback)
+        return self
+
+    @property
+    def json(self) -> Self:
+        """Nothing, as in v2: everything is JSON."""
+        return self
+
+    def binary(self, binary: bool) -> BroadcastOperator:
+        """As in v2: see :meth:`BroadcastOperator.binary`."""
+        return self._everyone().binary(binary)
 
     def sockets_join(self, room: str | Iterable[str]) -> None:
         """Make every socket join ``room``, a name or several."""
@@ -108,6 +132,42 @@ class _Broadcaster:
     def disconnect_sockets(self, close: bool = False) -> None:
         """Disconnect every socket; with ``close`` its connection too."""
         self._everyone().disconnect_sockets(close)
+
+    def server_side_emit(self, *args: Any) -> bool:
+        """``server_side_emit(event, *args)``: fire an event on this namespace of the other processes of the
+        cluster. True.
+
+        A callable as the last argument is called once, as ``callback(error, responses)``, with what the
+        listeners there acknowledge, one response for each process.
+
+        :raises TypeError: without an event name.
+        :raises ValueError: for the events ``connect``, ``connection`` and ``new_namespace``.
+        """
+        _check_server_side(args)
+        adapter = self._everyone().adapter
+        if callable(args[-1]):
+            settle = settle_callback(args[-1], True, cast(EventEmitter, adapter.namespace))
+            adapter.server_side_emit(args[:-1], lambda error, responses: settle(error, [responses]))
+        else:
+            adapter.server_side_emit(args, None)
+        return True
+
+    async def server_side_emit_with_ack(self, *args: Any) -> list[Any]:
+        """As :meth:`server_side_emit`; the responses, one for each process.
+
+        :raises AckTimeout: if not every process has answered in time; ``responses`` are those that did.
+        """
+        _check_server_side(args)
+        future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+        self._everyone().adapter.server_side_emit(args, settle_future(future))
+        return await future
+
+
+def _check_server_side(args: tuple[Any, ...]) -> None:
+    if not args or not isinstance(args[0], str):
+        raise TypeError("server_side_emit() takes an event name (str) and its arguments")
+    if args[0] in _OF_NAMESPACES:
+        raise ValueError(f'"{args[0]}" is a reserved event name')
 
 
 class Namespace(_Broadcaster, EventEmitter):
@@ -122,7 +182,7 @@ class Namespace(_Broadcaster, EventEmitter):
         self._next_ack_id = 0
         # What broadcasts ask for, by acknowledgement id.
         self._asked: dict[int, AskedSockets] = {}
-        self.adapter: Adapter = server.create_adapter(self)
+        self.adapter: Adapter = self._make_adapter()
         #: How lost connections are recovered; None: not at all.
         self.recovery: RecoveryOptions | None = server.recovery if self.adapter.recovers else None
         #: Sockets that could be recovered, by private id.
@@ -130,6 +190,17 @@ class Namespace(_Broadcaster, EventEmitter):
 
     def __repr__(self) -> str:
         return f"<Namespace {self.name}>"
+
+    def _make_adapter(self) -> Adapter:
+        return self.server.create_adapter(self)
+
+    def renew_adapter(self) -> None:
+        """Make the adapter anew; the sockets keep their rooms."""
+        before = self.adapter
+        self.adapter = self._make_adapter()
+        self.recovery = self.server.recovery if self.adapter.recovers else None
+        for sid, rooms in before.sids.items():
+            self.adapter.add_all(sid, list(rooms))
 
     def use(self, fn: Callable[..., Any]) -> Self:
         """Look at every connecting socket first: ``fn(socket, next)`` or ``fn(socket)``, plain or async.
@@ -147,6 +218,19 @@ class Namespace(_Broadcaster, EventEmitter):
         ack_id = self._next_ack_id
         self._next_ack_id += 1
         return ack_id
+
+    @property
+    def connected(self) -> dict[str, Socket]:
+        """As in v2: the connected sockets by id."""
+        return self.sockets
+
+    def on_server_side_emit(self, args: tuple[Any, ...], ack: Callable[..., None] | None = None) -> None:
+        """``server_side_emit(*args)`` of another process."""
+        self._fire(args[0], args[1:], ack, False, False)
+
+    def call_soon(self, callback: Callable[..., Any], *args: Any) -> None:
+        """Call a user's callback on the next turn of the loop; what it raises is reported."""
+        call_soon(self.server.engine.clock, callback, self, *args)
 
     @property
     def timers(self) -> TimerWheel:
@@ -205,6 +289,12 @@ class Namespace(_Broadcaster, EventEmitter):
     def release(self) -> None:
         """Nobody may be left; a dynamic namespace goes away then if it is to."""
 
+    def hold(self) -> None:
+        """A socket is on its way: middlewares think about it."""
+
+    def let_go(self) -> None:
+        """It has come, or has been refused."""
+
     def _listener_failed(self, event: str, fn: Callable[..., Any], error: BaseException) -> None:
         name = getattr(fn, "__qualname__", fn)
         self.server.report(error, f"handler {name} of {event!r} failed, {self!r}", None, event)
@@ -216,16 +306,29 @@ class ChildNamespace(Namespace):
     def __init__(self, server: Server, name: str, parent: ParentNamespace) -> None:
         super().__init__(server, name)
         self.parent = parent
+        # Sockets that middlewares think about.
+        self._coming = 0
         self.middlewares = list(parent.middlewares)
         for event in ("connect", "connection"):
             for fn in parent.listeners(event):
                 self.on(event, fn)
 
     def release(self) -> None:
-        """Go away with the last socket, if option ``cleanup_empty_child_namespaces`` says so, and no lost one
-        may come back."""
-        if not self.sockets and self.adapter.idle and self.server.options.cleanup_empty_child_namespaces:
+        """Go away with the last socket, if option ``cleanup_empty_child_namespaces`` says so, and none is on
+        its way or may come back."""
+        options = self.server.options
+        needed = self.sockets or self._coming or not self.adapter.idle
+        if not needed and options.cleanup_empty_child_namespaces:
             self.server.drop_child(self)
+
+    def hold(self) -> None:
+        """Stay for a socket that is on its way."""
+        self._coming += 1
+
+    def let_go(self) -> None:
+        """It has come, or has been refused."""
+        self._coming -= 1
+        self.release()
 
 
 class ParentNamespace(Namespace):
@@ -238,11 +341,14 @@ class ParentNamespace(Namespace):
     _count = 0
 
     def __init__(self, server: Server, matcher: re.Pattern[str] | Callable[..., Any]) -> None:
+        self.children: dict[str, ChildNamespace] = {}
         super().__init__(server, f"/_{ParentNamespace._count}")
         ParentNamespace._count += 1
-        self.children: dict[str, ChildNamespace] = {}
         self._matcher = matcher
         self._takes_next = not isinstance(matcher, re.Pattern) and positional_limit(matcher) >= 3
+
+    def _make_adapter(self) -> Adapter:
+        return ChildrenAdapter(self, self.children)
 
     async def accepts(self, name: str, auth: Any) -> bool:
         """Whether a namespace of that name may exist; an error counts as no."""
@@ -269,12 +375,6 @@ class ParentNamespace(Namespace):
         self.children[name] = child
         self.server.add_namespace(child)
         return child
-
-    def emit(self, *args: Any) -> bool:
-        """Send an event to everyone in every child."""
-        for child in list(self.children.values()):
-            child.emit(*args)
-        return True
 
 
 class _Allow(Next):

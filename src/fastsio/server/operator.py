@@ -3,29 +3,46 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, cast
 
 from fastsio._codec import RESERVED_EVENTS
 from fastsio._emitter import EventEmitter
-from fastsio.adapters.base import Adapter, BroadcastOptions
+from fastsio.adapters.base import Adapter, BroadcastFlags, BroadcastOptions, SocketDetails
 from fastsio.engine import tasks
 from fastsio.server.acks import AckCollector, Settle, settle_callback, settle_future
+from fastsio.server.remote import RemoteSocket
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from fastsio.adapters.base import SocketLike
     from fastsio.server.socket import Socket
 
-__all__ = ["BroadcastOperator", "check_event", "room_names"]
+__all__ = ["BroadcastOperator", "buffers_as_json", "check_event", "room_names"]
 
 
-def check_event(args: tuple[Any, ...]) -> None:
-    """Refuse what cannot be an event: no name, a name that is not a string, a reserved one."""
+def check_event(args: tuple[Any, ...], flags: BroadcastFlags) -> tuple[Any, ...]:
+    """Refuse what cannot be an event: no name, a name that is not a string, a reserved one. ``args`` as they
+    are to be sent."""
     if not args or not isinstance(args[0], str):
         raise TypeError("emit() takes an event name (str) and its arguments")
     if args[0] in RESERVED_EVENTS:
         raise ValueError(f'"{args[0]}" is a reserved event name')
+    if flags.binary is False:
+        return tuple(buffers_as_json(arg) for arg in args)
+    return args
+
+
+def buffers_as_json(value: Any) -> Any:
+    """``value`` with its bytes as Node prints a Buffer in JSON."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        return {"type": "Buffer", "data": list(value)}
+    if isinstance(value, list | tuple):
+        return [buffers_as_json(item) for item in value]
+    if isinstance(value, dict):
+        return {key: buffers_as_json(item) for key, item in value.items()}
+    return value
 
 
 def room_names(room: str | Iterable[str]) -> frozenset[str]:
@@ -41,6 +58,11 @@ class BroadcastOperator:
     def __init__(self, adapter: Adapter, options: BroadcastOptions | None = None) -> None:
         self._adapter = adapter
         self._options = BroadcastOptions() if options is None else options
+
+    @property
+    def adapter(self) -> Adapter:
+        """The adapter of the namespace."""
+        return self._adapter
 
     def _with(self, **changes: Any) -> Self:
         return type(self)(self._adapter, self._options._replace(**changes))
@@ -74,6 +96,16 @@ class BroadcastOperator:
         """Whether the packet may be compressed where compression is on."""
         return self._flagged(compress=compress)
 
+    @property
+    def json(self) -> Self:
+        """Nothing, as in v2: everything is JSON."""
+        return self
+
+    def binary(self, binary: bool) -> Self:
+        """As in v2, where True says that there are bytes in the packet, which is found out anyway; False
+        sends them as JSON: ``{"type": "Buffer", "data": [...]}``."""
+        return self._flagged(binary=binary)
+
     def timeout(self, seconds: float) -> Self:
         """How long acknowledgements are awaited."""
         return self._flagged(timeout=seconds)
@@ -90,7 +122,7 @@ class BroadcastOperator:
         :raises ValueError: for a reserved event name; for a callback without a timeout.
         :raises PacketError: for a value that cannot be sent.
         """
-        check_event(args)
+        args = check_event(args, self._options.flags)
         if callable(args[-1]):
             namespace = cast(EventEmitter, self._adapter.namespace)
             settle = settle_callback(args[-1], True, namespace)
@@ -105,7 +137,7 @@ class BroadcastOperator:
         :raises AckTimeout: if not all targets have answered in time; ``responses`` are those that did.
         :raises ValueError: for a reserved event name; without a timeout.
         """
-        check_event(args)
+        args = check_event(args, self._options.flags)
         future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
         collector = self._collect(args, settle_future(future))
         try:
@@ -139,9 +171,29 @@ class BroadcastOperator:
         """The same as :meth:`send`."""
         return self.send(*args)
 
-    async def fetch_sockets(self) -> list[Socket]:
-        """The sockets this operator targets."""
-        return await self._adapter.fetch_sockets(self._options)
+    async def fetch_sockets(self) -> list[Socket | RemoteSocket]:
+        """The sockets this operator targets: those of other processes as copies that can be reached."""
+        return [self._found(socket) for socket in await self._adapter.fetch_sockets(self._options)]
+
+    def _found(self, socket: SocketLike | SocketDetails) -> Socket | RemoteSocket:
+        if isinstance(socket, SocketDetails):
+            options = BroadcastOptions(rooms=frozenset((socket.id,)))
+            return RemoteSocket(socket, BroadcastOperator(self._adapter, options))
+        return cast("Socket", socket)
+
+    async def all_sockets(self) -> set[str]:
+        """The ids of the sockets this operator targets."""
+        return {socket.id for socket in await self._adapter.fetch_sockets(self._options)}
+
+    def clients(self, callback: Callable[..., Any]) -> None:
+        """As in v2: ``callback(None, ids)`` with the ids of the targets, ``callback(error, None)`` if they
+        cannot be had."""
+        settle = settle_callback(callback, False, cast(EventEmitter, self._adapter.namespace))
+        tasks.start(
+            self.all_sockets(),
+            lambda ids: settle(None, [None, list(ids)]),
+            lambda error: settle(None, [error, None]),
+        )
 
     def sockets_join(self, room: str | Iterable[str]) -> None:
         """Make every target join ``room``, a name or several."""

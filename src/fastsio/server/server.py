@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from fastsio.adapters.base import Adapter, NamespaceLike
 from fastsio.adapters.memory import MemoryAdapter
 from fastsio.adapters.recovery import RecoveryStore, SessionAwareAdapter
+from fastsio.engine import tasks
 from fastsio.engine.ids import generate_id
 from fastsio.engine.request import Request, Response
 from fastsio.engine.server import EngineCore
@@ -19,9 +21,11 @@ from fastsio.exceptions import NamespaceNotFound
 from fastsio.options import EngineOptions, ListenerOptions, RecoveryOptions, ServerOptions, split_options
 from fastsio.server.client import Client
 from fastsio.server.client_files import ClientFiles
+from fastsio.server.facade import RootEmitter
 from fastsio.server.namespace import ChildNamespace, Namespace, ParentNamespace, _Broadcaster
 from fastsio.server.operator import BroadcastOperator
 from fastsio.server.socket import Socket
+from fastsio.server.v2 import V2Members
 from fastsio.types import DisconnectReason
 
 if TYPE_CHECKING:
@@ -31,10 +35,10 @@ __all__ = ["Server"]
 
 logger = logging.getLogger("fastsio.server")
 
-_F = TypeVar("_F", bound=Callable[..., Any])
+AdapterFactory = Callable[[Any], Adapter]
 
 
-class Server(_Broadcaster, Serving):
+class Server(RootEmitter, V2Members, _Broadcaster, Serving):
     """A Socket.IO server; clients of v2, v3 and v4 connect to it unchanged.
 
     >>> io = Server(cors="*")
@@ -64,6 +68,8 @@ class Server(_Broadcaster, Serving):
         self.recovery = RecoveryOptions.read(server_options.connection_state_recovery)
         self._recovery_store: RecoveryStore | None = None
         self._listeners: list[ListenerLike] = []
+        # Namespaces whose adapters were made before a loop ran.
+        self._unstarted: list[Namespace] = []
         self._namespaces: dict[str, Namespace] = {}
         self._parents: list[tuple[Any, ParentNamespace]] = []
         self._client_files = ClientFiles(self.options.client) if self.options.serve_client else None
@@ -76,6 +82,8 @@ class Server(_Broadcaster, Serving):
 
     def handle(self, request: Request) -> None:
         """Serve one HTTP request: the client's files, the engine, the files the user named."""
+        if self._unstarted:
+            tasks.start(self._prepare())
         if self.engine.matches(request):
             name = request.path[len(self.engine.path) :]
             if self._client_files is not None and self._client_files.matches(name):
@@ -88,6 +96,82 @@ class Server(_Broadcaster, Serving):
     def on_connection(self, session: Session) -> Self:
         """Take over an Engine.IO session."""
         Client(self, session)
+        return self
+
+    def bind(self, engine: EngineCore) -> Self:
+        """Use another Engine.IO server; its new sessions are this server's."""
+        self.engine.off("connection", self.on_connection)
+        self.engine = engine
+        engine.on("connection", self.on_connection)
+        return self
+
+    @property
+    def eio(self) -> EngineCore:
+        """The same as :attr:`engine`."""
+        return self.engine
+
+    @property
+    def http_server(self) -> ListenerLike | None:
+        """The first listener; None when there is none."""
+        return self._listeners[0] if self._listeners else None
+
+    async def attach(self, port: int = 3000, host: str | None = None, **options: Any) -> Self:
+        """The same as :meth:`listen`."""
+        return await self.listen(port, host, **options)
+
+    # -- options that can be changed ------------------------------------------------------------------
+
+    @overload
+    def path(self) -> str: ...
+    @overload
+    def path(self, value: str) -> Self: ...
+    def path(self, value: str | None = None) -> Any:
+        """Get or set the path of the URLs served."""
+        if value is None:
+            return self.engine.options.path
+        self.engine.set_option("path", value)
+        return self
+
+    @overload
+    def serve_client(self) -> bool: ...
+    @overload
+    def serve_client(self, value: bool) -> Self: ...
+    def serve_client(self, value: bool | None = None) -> Any:
+        """Get or set whether the browser client is served."""
+        if value is None:
+            return self.options.serve_client
+        self.options.serve_client = value
+        self._client_files = ClientFiles(self.options.client) if value else None
+        return self
+
+    @overload
+    def connect_timeout(self) -> float: ...
+    @overload
+    def connect_timeout(self, value: float) -> Self: ...
+    def connect_timeout(self, value: float | None = None) -> Any:
+        """Get or set how many seconds a new connection may last without joining a namespace."""
+        if value is None:
+            return self.options.connect_timeout
+        self.options.connect_timeout = value
+        return self
+
+    @overload
+    def adapter(self) -> AdapterFactory: ...
+    @overload
+    def adapter(self, value: AdapterFactory) -> Self: ...
+    def adapter(self, value: AdapterFactory | None = None) -> Any:
+        """Get or set what makes the adapter of a namespace: a class, or a function of the namespace.
+
+        Every namespace gets a new adapter when it is set; sockets keep their rooms.
+        """
+        if value is None:
+            default = MemoryAdapter if self.recovery is None else self.create_adapter
+            return self.options.adapter or default
+        self.options.adapter = value
+        for namespace in list(self._namespaces.values()):
+            self._close_adapter(namespace)
+            namespace.renew_adapter()
+            self._start_adapter(namespace)
         return self
 
     def socket_id(self, namespace: Namespace, session: Session) -> str:
@@ -139,6 +223,7 @@ class Server(_Broadcaster, Serving):
     def add_namespace(self, namespace: Namespace) -> None:
         """Register a namespace; ``/`` fires ``new_namespace`` for every other one."""
         self._namespaces[namespace.name] = namespace
+        self._start_adapter(namespace)
         if namespace.name != "/":
             self.sockets._fire("new_namespace", (namespace,), None, True, False)
 
@@ -162,6 +247,34 @@ class Server(_Broadcaster, Serving):
             self._recovery_store = RecoveryStore(self.recovery, heartbeat, lambda: self.engine.timers)
         return SessionAwareAdapter(namespace, self._recovery_store)
 
+    def _start_adapter(self, namespace: Namespace) -> None:
+        """Connect an adapter now or, where no loop runs yet, before the first request."""
+        if type(namespace.adapter).init is Adapter.init:
+            return
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            self._unstarted.append(namespace)
+            return
+        tasks.start(
+            namespace.adapter.init(),
+            on_error=lambda error: self.report(error, f"adapter of {namespace!r} failed", None, "init"),
+        )
+
+    async def _prepare(self) -> None:
+        unstarted, self._unstarted = self._unstarted, []
+        for namespace in unstarted:
+            await namespace.adapter.init()
+
+    def _close_adapter(self, namespace: Namespace) -> None:
+        if namespace in self._unstarted:
+            self._unstarted.remove(namespace)
+            return
+        tasks.start(
+            namespace.adapter.close(),
+            on_error=lambda error: self.report(error, f"adapter of {namespace!r} failed", None, "close"),
+        )
+
     def find(self, name: str) -> Namespace | None:
         """The namespace a client asks for, if it exists by now."""
         return self._namespaces.get(name)
@@ -182,61 +295,12 @@ class Server(_Broadcaster, Serving):
         if self._namespaces.get(child.name) is child:
             del self._namespaces[child.name]
             child.parent.children.pop(child.name, None)
+            self._close_adapter(child)
 
     # -- the namespace "/" ----------------------------------------------------------------------------
 
     def _everyone(self) -> BroadcastOperator:
         return BroadcastOperator(self.sockets.adapter)
-
-    @property
-    def adapter(self) -> Adapter:
-        """The adapter of ``/``."""
-        return self.sockets.adapter
-
-    @overload
-    def on(self, event: str) -> Callable[[_F], _F]: ...
-    @overload
-    def on(self, event: str, fn: Callable[..., Any]) -> Self: ...
-    def on(self, event: str, fn: Callable[..., Any] | None = None) -> Any:
-        """Listen to an event of the namespace ``/``; without ``fn``, a decorator."""
-        if fn is None:
-            return self.sockets.on(event)
-        self.sockets.on(event, fn)
-        return self
-
-    @overload
-    def once(self, event: str) -> Callable[[_F], _F]: ...
-    @overload
-    def once(self, event: str, fn: Callable[..., Any]) -> Self: ...
-    def once(self, event: str, fn: Callable[..., Any] | None = None) -> Any:
-        """As :meth:`on`, for the next occurrence only."""
-        if fn is None:
-            return self.sockets.once(event)
-        self.sockets.once(event, fn)
-        return self
-
-    def off(self, event: str, fn: Callable[..., Any]) -> Self:
-        """Remove a listener of the namespace ``/``."""
-        self.sockets.off(event, fn)
-        return self
-
-    def remove_listener(self, event: str, fn: Callable[..., Any]) -> Self:
-        """The same as :meth:`off`."""
-        return self.off(event, fn)
-
-    def remove_all_listeners(self, event: str | None = None) -> Self:
-        """Remove every listener of ``event``, or of all events, of the namespace ``/``."""
-        self.sockets.remove_all_listeners(event)
-        return self
-
-    def listeners(self, event: str) -> list[Callable[..., Any]]:
-        """The listeners of ``event`` of the namespace ``/`` (a new list)."""
-        return self.sockets.listeners(event)
-
-    def use(self, fn: Callable[..., Any]) -> Self:
-        """Add a middleware to the namespace ``/``; see :meth:`Namespace.use`."""
-        self.sockets.use(fn)
-        return self
 
     # -- errors and the end ---------------------------------------------------------------------------
 
@@ -250,5 +314,8 @@ class Server(_Broadcaster, Serving):
         for namespace in list(self._namespaces.values()):
             for socket in list(namespace.sockets.values()):
                 socket.end(DisconnectReason.SERVER_SHUTTING_DOWN)
-            await namespace.adapter.close()
+            if namespace not in self._unstarted:
+                await namespace.adapter.close()
+                if type(namespace.adapter).init is not Adapter.init:
+                    self._unstarted.append(namespace)  # for a server that listens again
         self.engine.close_sessions()

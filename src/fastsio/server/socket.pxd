@@ -19,12 +19,13 @@ cdef class Socket(EventEmitter):
         public object handshake
         public bint connected
         bint _special
+        bint _ending
         dict _acks
         list _any
         object _data
-        bint _ending
         list _middlewares
         readonly object recovery
+        list _outgoing
         readonly Session _session
         # Applications hang things on sockets, as they do in Node.
         dict __dict__

@@ -17,7 +17,7 @@ from fastsio.engine.middleware import Middleware, run_middlewares
 from fastsio.engine.request import Request
 from fastsio.engine.session import Session
 from fastsio.exceptions import AckTimeout, Disconnected
-from fastsio.server.acks import Settle, settle_callback, settle_future
+from fastsio.server.acks import Settle, call_soon, settle_callback, settle_future
 from fastsio.server.handshake import Handshake
 from fastsio.server.operator import BroadcastOperator, check_event, room_names
 from fastsio.types import DisconnectReason
@@ -111,6 +111,7 @@ class Socket(EventEmitter):
         self._data: Any = None
         self._acks: dict[int, _PendingAck] | None = None
         self._any: list[Callable[..., Any]] | None = None
+        self._outgoing: list[Callable[..., Any]] | None = None
         self._middlewares: list[Middleware] | None = None
 
     # -- facts ----------------------------------------------------------------------------------------
@@ -208,6 +209,15 @@ class Socket(EventEmitter):
         """For the next packet: drop it if it cannot leave at once."""
         return SocketOperator(self, _PLAIN).volatile
 
+    @property
+    def json(self) -> SocketOperator:
+        """Nothing, as in v2: everything is JSON."""
+        return SocketOperator(self, _PLAIN)
+
+    def binary(self, binary: bool) -> SocketOperator:
+        """As in v2: see :meth:`BroadcastOperator.binary`."""
+        return SocketOperator(self, _PLAIN).binary(binary)
+
     def compress(self, compress: bool) -> SocketOperator:
         """For the next packet: whether it may be compressed."""
         return SocketOperator(self, _PLAIN).compress(compress)
@@ -218,7 +228,7 @@ class Socket(EventEmitter):
         return SocketOperator(self, _PLAIN).timeout(seconds)
 
     def _emit(self, args: tuple[Any, ...], flags: BroadcastFlags) -> None:
-        check_event(args)
+        args = check_event(args, flags)
         if callable(args[-1]):
             limited = flags.timeout is not None
             self._emit_for_ack(args[:-1], flags, settle_callback(args[-1], limited, self), not limited)
@@ -229,7 +239,7 @@ class Socket(EventEmitter):
                 self.send_encoded(encode_event(args, self.nsp.name), flags)
 
     async def _emit_with_ack(self, args: tuple[Any, ...], flags: BroadcastFlags) -> Any:
-        check_event(args)
+        args = check_event(args, flags)
         if not self.connected:
             raise Disconnected("the socket is not connected")
         future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
@@ -264,6 +274,8 @@ class Socket(EventEmitter):
 
     def send_encoded(self, packet: EncodedPacket, flags: BroadcastFlags) -> None:
         """Send an encoded packet, dropping it if it is volatile and cannot leave at once."""
+        if self._outgoing is not None:
+            self._show_outgoing(packet)
         session = self._session
         if flags is not _PLAIN and flags.volatile and not session.writable:
             return
@@ -303,14 +315,28 @@ class Socket(EventEmitter):
 
     # -- rooms ----------------------------------------------------------------------------------------
 
-    def join(self, room: str | Iterable[str]) -> None:
-        """Join a room, or several; nothing happens after the socket has disconnected."""
+    def join(self, room: str | Iterable[str], callback: Callable[..., Any] | None = None) -> None:
+        """Join a room, or several; nothing happens after the socket has disconnected.
+
+        :param callback: as in v2: ``callback(None)`` follows.
+        """
         if self._session.ready_state == "open":
             self.nsp.adapter.add_all(self.id, room_names(room))
+        if callback is not None:
+            call_soon(self.server.engine.clock, callback, self, None)
 
-    def leave(self, room: str) -> None:
-        """Leave a room."""
+    def leave(self, room: str, callback: Callable[..., Any] | None = None) -> None:
+        """Leave a room.
+
+        :param callback: as in v2: ``callback(None)`` follows.
+        """
         self.nsp.adapter.del_(self.id, room)
+        if callback is not None:
+            call_soon(self.server.engine.clock, callback, self, None)
+
+    def leave_all(self) -> None:
+        """Leave every room, its own among them."""
+        self.nsp.adapter.del_all(self.id)
 
     # -- receiving ------------------------------------------------------------------------------------
 
@@ -344,6 +370,32 @@ class Socket(EventEmitter):
         """The catch-all listeners (a new list)."""
         return list(self._any or ())
 
+    def on_any_outgoing(self, fn: Callable[..., Any]) -> Self:
+        """Call ``fn(event, *args)`` for every event sent to the client, by this socket or by a broadcast.
+        Acknowledgements do not count."""
+        self._outgoing = [*(self._outgoing or ()), fn]
+        return self
+
+    def prepend_any_outgoing(self, fn: Callable[..., Any]) -> Self:
+        """As :meth:`on_any_outgoing`, before the listeners already there."""
+        self._outgoing = [fn, *(self._outgoing or ())]
+        return self
+
+    def off_any_outgoing(self, fn: Callable[..., Any] | None = None) -> Self:
+        """Remove one listener of :meth:`on_any_outgoing`, or all."""
+        left = [] if fn is None else [entry for entry in self._outgoing or () if entry != fn]
+        self._outgoing = left or None
+        return self
+
+    def listeners_any_outgoing(self) -> list[Callable[..., Any]]:
+        """The listeners of :meth:`on_any_outgoing` (a new list)."""
+        return list(self._outgoing or ())
+
+    def _show_outgoing(self, packet: EncodedPacket) -> None:
+        event = packet.event
+        if event is not None:
+            self._call_all(self._outgoing or (), event)
+
     def on_event(self, packet: Packet) -> None:
         """An EVENT of the client."""
         ack = None if packet.id is None else Ack(self, packet.id)
@@ -354,14 +406,7 @@ class Socket(EventEmitter):
 
     def _inspect(self, event: list[Any], ack: Ack | None) -> None:
         """Show an event to the catch-all listeners and the middlewares first."""
-        given = tuple(event) if ack is None else (*event, ack)
-        for fn in self._any or ():
-            try:
-                result = fn(*given)
-                if hasattr(result, "__await__"):
-                    tasks.start(result, None, partial(self._listener_failed, event[0], fn))
-            except Exception as error:
-                self._listener_failed(event[0], fn, error)
+        self._call_all(self._any or (), tuple(event) if ack is None else (*event, ack))
         if self._middlewares:
             tasks.start(
                 run_middlewares(self._middlewares, event),
@@ -370,6 +415,15 @@ class Socket(EventEmitter):
             )
         else:
             self._dispatch(event, ack)
+
+    def _call_all(self, listeners: Iterable[Callable[..., Any]], event: tuple[Any, ...]) -> None:
+        for fn in listeners:
+            try:
+                result = fn(*event)
+                if hasattr(result, "__await__"):
+                    tasks.start(result, None, partial(self._listener_failed, event[0], fn))
+            except Exception as error:
+                self._listener_failed(event[0], fn, error)
 
     def _dispatch(self, event: list[Any], ack: Ack | None) -> None:
         name = event[0]
@@ -451,6 +505,21 @@ class Socket(EventEmitter):
             self.end(DisconnectReason.SERVER_NAMESPACE_DISCONNECT)
         return self
 
+    def error(self, data: Any) -> None:
+        """As in v2: tell the client that something went wrong; its socket fires ``error`` with ``data``.
+
+        To a v2 client that is a packet of its own; later protocols have none that would leave the socket
+        connected, so their clients get an event of that name.
+        """
+        if not self.connected:
+            return
+        if self.client.protocol == 4:
+            self._session.send_encoded(
+                encode_packet(Packet(PacketType.CONNECT_ERROR, self.nsp.name, data), 4)
+            )
+        else:
+            self._emit(("error", data), _PLAIN)
+
     def send_disconnect(self) -> None:
         """Tell the client that it has left the namespace."""
         packet = Packet(PacketType.DISCONNECT, self.nsp.name)
@@ -498,6 +567,15 @@ class SocketOperator:
     def volatile(self) -> SocketOperator:
         """Drop the packet if it cannot leave at once."""
         return SocketOperator(self._socket, self._flags._replace(volatile=True))
+
+    @property
+    def json(self) -> SocketOperator:
+        """Nothing, as in v2: everything is JSON."""
+        return self
+
+    def binary(self, binary: bool) -> SocketOperator:
+        """As in v2: see :meth:`BroadcastOperator.binary`."""
+        return SocketOperator(self._socket, self._flags._replace(binary=binary))
 
     def compress(self, compress: bool) -> SocketOperator:
         """Whether the packet may be compressed."""
