@@ -13,7 +13,7 @@ export PYTHON
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help build dev debug demo client test test-unit test-pythons lint format bench bench-clients bench-micro screenshot \
+.PHONY: help build dev debug demo client test test-unit test-pythons lint format bench bench-clients bench-micro parity screenshot \
 	clean distclean
 
 help: ## this list
@@ -97,6 +97,9 @@ bench-clients: dev ## client benchmarks against python-socketio's and Node's (be
 
 bench-micro: dev ## codec benchmarks beside rivals and bare orjson (bench/results/micro.md)
 	$(BIN)/python -m bench.micro
+
+parity: ## docs/reference/parity.md, from parity.txt beside it
+	$(PYTHON) scripts/parity
 
 screenshot: dev ## docs/images/demo.png, from the demo page in headless Chromium
 	$(BIN)/python docs/images/screenshot.py

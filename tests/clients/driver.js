@@ -410,6 +410,15 @@ const scenarios = {
     return Object.fromEntries(Object.entries(said).map(([label, names]) => [label, names.sort()]));
   },
 
+  /** What only a server of v2 has. */
+  async v2_members(t) {
+    const socket = await t.connect();
+    const seen = [];
+    for (const event of ["error", "as json", "as bytes"]) socket.on(event, (value) => seen.push([event, describe(value)]));
+    const answer = await call(socket, "v2 members", Buffer.from([1, 2]));
+    return { answer, seen };
+  },
+
   /** The events of the connection below the sockets. */
   async conn_events(t) {
     const socket = await t.connect();

@@ -214,6 +214,19 @@ function onConnection(socket) {
     }
   });
 
+  // Only what socket.io 2 has.
+  socket.on("v2 members", (attachment, ack) => {
+    socket.error({ code: 9 });
+    socket.json.emit("as json", [1]);
+    socket.binary(false).emit("as json", attachment);
+    socket.binary(true).emit("as bytes", attachment);
+    socket.join("v2", () => {
+      socket.nsp.in("v2").clients((error, ids) => {
+        socket.leave("v2", () => ack(error, ids.includes(socket.id), Object.keys(socket.nsp.connected).length > 0));
+      });
+    });
+  });
+
   socket.on("kick", (close) => socket.disconnect(close));
   socket.on("kick room", (room, close) => socket.nsp.in(room).disconnectSockets(close));
   socket.on("drop", () => socket.conn.close());

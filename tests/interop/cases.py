@@ -157,6 +157,17 @@ BROADCAST_ACKS = [
 ]
 
 
+V2_MEMBERS = {
+    "answer": [None, True, True],
+    "seen": [
+        ["error", {"code": 9}],
+        ["as json", [1]],
+        ["as json", {"type": "Buffer", "data": [1, 2]}],
+        ["as bytes", {"$bytes": "0102"}],
+    ],
+}
+
+
 def conn_events(client: Client) -> Any:
     seen = [
         "data bytes",
@@ -271,6 +282,7 @@ CASES = [
         args={"only_v4": True},
         result=lambda client: ROOMS_EXCEPT,
     ),
+    Case("v2_members", clients=JAVASCRIPT, result=lambda client: V2_MEMBERS),
     Case("conn_events", clients=JAVASCRIPT, result=conn_events),
     Case(
         "broadcast_acks",

@@ -213,6 +213,21 @@ def serve_socketio(options: dict[str, Any]) -> fastsio.Server:
         def join(room: str) -> None:
             socket.join(room)
 
+        @socket.on("v2 members")
+        def v2_members(attachment: bytes, ack: Callable[..., None]) -> None:
+            socket.error({"code": 9})
+            socket.json.emit("as json", [1])
+            socket.binary(False).emit("as json", attachment)
+            socket.binary(True).emit("as bytes", attachment)
+
+            def listed(error: Exception | None, ids: list[str]) -> None:
+                socket.leave("v2", lambda: ack(error, socket.id in ids, list(socket.nsp.connected) != []))
+
+            def joined(error: Exception | None) -> None:
+                socket.nsp.in_("v2").clients(listed)
+
+            socket.join("v2", joined)
+
         @socket.on("leave")
         def leave(room: str) -> None:
             socket.leave(room)
