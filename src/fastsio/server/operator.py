@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from fastsio._codec import RESERVED_EVENTS
 from fastsio._emitter import EventEmitter
-from fastsio.adapters.base import Adapter, BroadcastFlags, BroadcastOptions, SocketDetails
+from fastsio.adapters.base import Adapter, BroadcastOptions, SocketDetails
 from fastsio.engine import tasks
 from fastsio.server.acks import AckCollector, Settle, settle_callback, settle_future
 from fastsio.server.remote import RemoteSocket
@@ -22,16 +22,12 @@ if TYPE_CHECKING:
 __all__ = ["BroadcastOperator", "buffers_as_json", "check_event", "room_names"]
 
 
-def check_event(args: tuple[Any, ...], flags: BroadcastFlags) -> tuple[Any, ...]:
-    """Refuse what cannot be an event: no name, a name that is not a string, a reserved one. ``args`` as they
-    are to be sent."""
+def check_event(args: tuple[Any, ...]) -> None:
+    """Refuse what cannot be an event: no name, a name that is not a string, a reserved one."""
     if not args or not isinstance(args[0], str):
         raise TypeError("emit() takes an event name (str) and its arguments")
     if args[0] in RESERVED_EVENTS:
         raise ValueError(f'"{args[0]}" is a reserved event name')
-    if flags.binary is False:
-        return tuple(buffers_as_json(arg) for arg in args)
-    return args
 
 
 def buffers_as_json(value: Any) -> Any:
@@ -122,7 +118,9 @@ class BroadcastOperator:
         :raises ValueError: for a reserved event name; for a callback without a timeout.
         :raises PacketError: for a value that cannot be sent.
         """
-        args = check_event(args, self._options.flags)
+        check_event(args)
+        if self._options.flags.binary is False:
+            args = tuple(map(buffers_as_json, args))
         if callable(args[-1]):
             namespace = cast(EventEmitter, self._adapter.namespace)
             settle = settle_callback(args[-1], True, namespace)
@@ -137,7 +135,9 @@ class BroadcastOperator:
         :raises AckTimeout: if not all targets have answered in time; ``responses`` are those that did.
         :raises ValueError: for a reserved event name; without a timeout.
         """
-        args = check_event(args, self._options.flags)
+        check_event(args)
+        if self._options.flags.binary is False:
+            args = tuple(map(buffers_as_json, args))
         future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
         collector = self._collect(args, settle_future(future))
         try:

@@ -19,7 +19,7 @@ from fastsio.engine.session import Session
 from fastsio.exceptions import AckTimeout, Disconnected
 from fastsio.server.acks import Settle, call_soon, settle_callback, settle_future
 from fastsio.server.handshake import Handshake
-from fastsio.server.operator import BroadcastOperator, check_event, room_names
+from fastsio.server.operator import BroadcastOperator, buffers_as_json, check_event, room_names
 from fastsio.types import DisconnectReason
 
 if TYPE_CHECKING:
@@ -228,7 +228,9 @@ class Socket(EventEmitter):
         return SocketOperator(self, _PLAIN).timeout(seconds)
 
     def _emit(self, args: tuple[Any, ...], flags: BroadcastFlags) -> None:
-        args = check_event(args, flags)
+        check_event(args)
+        if flags is not _PLAIN and flags.binary is False:
+            args = tuple(map(buffers_as_json, args))
         if callable(args[-1]):
             limited = flags.timeout is not None
             self._emit_for_ack(args[:-1], flags, settle_callback(args[-1], limited, self), not limited)
@@ -239,7 +241,9 @@ class Socket(EventEmitter):
                 self.send_encoded(encode_event(args, self.nsp.name), flags)
 
     async def _emit_with_ack(self, args: tuple[Any, ...], flags: BroadcastFlags) -> Any:
-        args = check_event(args, flags)
+        check_event(args)
+        if flags is not _PLAIN and flags.binary is False:
+            args = tuple(map(buffers_as_json, args))
         if not self.connected:
             raise Disconnected("the socket is not connected")
         future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
