@@ -38,6 +38,7 @@ MODULES = [
     "server/namespace.py",
     "server/operator.py",
     "server/socket.py",
+    "server/typed.py",
 ]
 
 if sys.platform == "linux":

@@ -9,16 +9,18 @@ from fastsio.exceptions import (
     ConnectionRefused,
     Disconnected,
     FastSIOError,
+    InvalidArguments,
     NamespaceNotFound,
     OptionError,
     PacketError,
     TransportError,
 )
 from fastsio.net.native import install as _install
-from fastsio.server import Namespace, RemoteSocket, Server, Socket
+from fastsio.server import Ack, Namespace, RemoteSocket, Server, Socket
 from fastsio.types import DisconnectReason
 
 __all__ = [
+    "Ack",
     "AckTimeout",
     "Client",
     "ConnectError",
@@ -27,6 +29,7 @@ __all__ = [
     "Disconnected",
     "EventEmitter",
     "FastSIOError",
+    "InvalidArguments",
     "Namespace",
     "NamespaceNotFound",
     "OptionError",

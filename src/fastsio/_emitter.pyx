@@ -3,12 +3,18 @@
 
 import inspect
 import logging
+from functools import partial
 from types import FunctionType, MethodType
 
 from cpython.dict cimport PyDict_GetItem
 from cpython.object cimport PyObject_CallObject
 from cpython.ref cimport PyObject
 from cpython.tuple cimport PyTuple_GET_SIZE
+
+from fastsio.exceptions import InvalidArguments
+
+cdef extern from "Python.h":
+    PyObject* PyFunction_GetAnnotations(object fn) except? NULL
 
 logger = logging.getLogger("fastsio")
 
@@ -59,6 +65,25 @@ cdef int _positional_limit(object fn) except -1:
     return count
 
 
+def annotations_of(object fn):
+    """The annotations that ``fn`` was defined with, or None if there are none; as they stand, not resolved.
+
+    A function without any is asked in C: to look at ``__annotations__`` would make a dict for each closure.
+    """
+    if type(fn) is MethodType:
+        fn = fn.__func__
+    while type(fn) is partial:
+        fn = fn.func
+    if type(fn) is not FunctionType:
+        fn = getattr(type(fn), "__call__", None)
+        if type(fn) is not FunctionType:
+            return None
+    cdef PyObject* found = PyFunction_GetAnnotations(fn)
+    if found is NULL or not <object>found:
+        return None
+    return <object>found
+
+
 cdef str _event_name(object event):
     """``event`` as an exact ``str``: members of a ``str`` enumeration are names too.
 
@@ -71,15 +96,35 @@ cdef str _event_name(object event):
     raise TypeError(f"an event name is a string, not {type(event).__name__}")
 
 
+cdef class Plan:
+    """How to call a listener that is not simply called. Listeners may share one.
+
+    :param convert: ``convert(event, args, ack)`` gives the arguments for the function, with ``ack`` as the last
+        of them if the function takes it. Raises what the function is not called for.
+    :param bound: whether the emitter goes first among the arguments.
+    :param serialize: whether the call may have to wait for others (``EventEmitter._call_in_turn``).
+    :param call: called in place of the function.
+    """
+
+    def __cinit__(self, object convert=None, bint bound=False, bint serialize=False, object call=None):
+        self.convert = convert
+        self.bound = bound
+        self.serialize = serialize
+        self.call = call
+
+
 cdef class Listener:
     """One registered listener: the function, whether it goes after one call, how many arguments it takes."""
 
-    def __cinit__(self, object fn, bint once):
+    def __cinit__(self, object fn, bint once, Plan plan):
         if not callable(fn):
             raise TypeError(f"a listener must be callable, not {type(fn).__name__}")
         self.fn = fn
         self.once = once
+        self.plan = plan
         self.limit = _positional_limit(fn)
+        if plan is not None and plan.bound:
+            self.limit = max(0, self.limit - 1)
 
 
 cdef class EventEmitter:
@@ -98,29 +143,29 @@ cdef class EventEmitter:
         """
         if fn is None:
             return _Registrar(self, _event_name(event), False, False)
-        self._add(_event_name(event), fn, False, False)
+        self._add(_event_name(event), fn, False, False, False)
         return self
 
     def add_listener(self, event, fn):
         """The same as :meth:`on` with both arguments."""
-        self._add(_event_name(event), fn, False, False)
+        self._add(_event_name(event), fn, False, False, False)
         return self
 
     def once(self, event, fn=None):
         """As :meth:`on`, for the next occurrence only."""
         if fn is None:
             return _Registrar(self, _event_name(event), True, False)
-        self._add(_event_name(event), fn, True, False)
+        self._add(_event_name(event), fn, True, False, False)
         return self
 
     def prepend_listener(self, event, fn):
         """As :meth:`on`, before the listeners already there."""
-        self._add(_event_name(event), fn, False, True)
+        self._add(_event_name(event), fn, False, True, False)
         return self
 
     def prepend_once_listener(self, event, fn):
         """As :meth:`once`, before the listeners already there."""
-        self._add(_event_name(event), fn, True, True)
+        self._add(_event_name(event), fn, True, True, False)
         return self
 
     def off(self, event, fn):
@@ -144,7 +189,7 @@ cdef class EventEmitter:
         if event is None:
             self._events = None
         elif self._events is not None:
-            self._events.pop(_event_name(event), None)
+            self._store(_event_name(event), ())
         return self
 
     # -- inspection -----------------------------------------------------------------------------------
@@ -161,11 +206,15 @@ cdef class EventEmitter:
 
     def has_listeners(self, event):
         """Whether ``event`` has a listener."""
-        return self._listeners_of(_event_name(event)) is not None
+        return bool(self._listeners_of(_event_name(event)))
 
     def event_names(self):
         """The events that have listeners (a new list)."""
-        return [] if self._events is None else list(self._events)
+        if self._events is None:
+            return []
+        names = dict.fromkeys(self._events.get(None) or ())
+        names.update(dict.fromkeys(self._events))
+        return [name for name in names if name is not None and self._listeners_of(name)]
 
     # -- firing ---------------------------------------------------------------------------------------
 
@@ -190,7 +239,6 @@ cdef class EventEmitter:
         cdef tuple listeners = self._listeners_of(event)
         cdef tuple given
         cdef Listener listener
-        cdef object result
         cdef bint answers
         cdef Py_ssize_t count = PyTuple_GET_SIZE(args)
         if listeners is None:
@@ -202,6 +250,9 @@ cdef class EventEmitter:
                     continue  # by an event that another listener of this round emitted
                 listener.fired = True
                 self._remove_entry(event, listener)
+            if listener.plan is not None:
+                self._fire_planned(listener, event, args, ack, trim, propagate)
+                continue
             given = args
             answers = False
             if ack is not None:
@@ -212,18 +263,66 @@ cdef class EventEmitter:
             elif trim and listener.limit < count:
                 given = args[:listener.limit]
             try:
-                result = PyObject_CallObject(listener.fn, given)
-                if result is not None and hasattr(result, "__await__"):
-                    if _start_awaitable is None:
-                        raise RuntimeError("an async listener needs a running fastsio engine")
-                    _start_awaitable(result, ack if answers else None, _Failure(self, event, listener.fn))
-                elif answers:
-                    _answer(ack, result)
+                self._call(event, listener.fn, listener.fn, given, ack if answers else None)
             except Exception as error:
                 if propagate:
                     raise
                 self._listener_failed(event, listener.fn, error)
-        return True
+        return PyTuple_GET_SIZE(listeners) > 0
+
+    cdef int _fire_planned(
+        self, Listener listener, str event, tuple args, object ack, bint trim, bint propagate
+    ) except -1:
+        """Call one listener as its plan says; the parameters are those of :meth:`_fire`."""
+        cdef Plan plan = listener.plan
+        cdef tuple given = args
+        cdef object unanswered = None
+        cdef Py_ssize_t count = PyTuple_GET_SIZE(args)
+        try:
+            if plan.convert is not None and not trim:
+                given = plan.convert(event, args, ack)
+                if not given or given[-1] is not ack:
+                    unanswered = ack
+            elif ack is not None:
+                if listener.limit > count:
+                    given = args + (ack,)
+                else:
+                    unanswered = ack
+            elif trim and listener.limit < count:
+                given = args[:listener.limit]
+            if plan.bound:
+                given = (self, *given)
+            call = listener.fn if plan.call is None else plan.call
+            if plan.serialize:
+                self._call_in_turn(event, listener.fn, call, given, unanswered)
+            else:
+                self._call(event, listener.fn, call, given, unanswered)
+        except Exception as error:
+            if propagate:
+                raise
+            if ack is not None and type(error) is InvalidArguments:
+                ack(error.answer())
+            self._listener_failed(event, listener.fn, error)
+        return 0
+
+    cdef inline int _call(self, str event, object fn, object call, tuple given, object ack) except -1:
+        """Call ``call`` for the listener ``fn``; ``ack``, unless None, is answered with what it returns."""
+        cdef object result = PyObject_CallObject(call, given)
+        if result is not None and hasattr(result, "__await__"):
+            if _start_awaitable is None:
+                raise RuntimeError("an async listener needs a running fastsio engine")
+            _start_awaitable(result, ack, _Failure(self, event, fn))
+        elif ack is not None:
+            _answer(ack, result)
+        return 0
+
+    cpdef object _plan(self, str event, object fn, bint serialize):
+        """How to call a new listener ``fn``: a :class:`Plan`, or None to simply call it."""
+        return None
+
+    cpdef object _call_in_turn(self, str event, object fn, object call, tuple given, object ack):
+        """Have ``call(*given)`` called for the listener ``fn`` when its turn comes; ``ack`` as in :meth:`_call`."""
+        raise NotImplementedError
 
     def _listener_failed(self, event, fn, error):
         """Called with what a listener raised; logs it. Subclasses say where it came from."""
@@ -235,33 +334,63 @@ cdef class EventEmitter:
 
     # -- storage --------------------------------------------------------------------------------------
 
+    # ``_events`` maps events to listeners. Sockets of a namespace share those of its routers: until a socket
+    # has listeners of its own, its ``_events`` is the table that all share, which None: None marks. Its own
+    # table then has a link to that under None.
+
+    cpdef object _share(self, EventEmitter source):
+        """Have the listeners of ``source`` too; neither may change them afterwards. Before any of its own."""
+        if source._events:
+            source._events[None] = None
+            self._events = source._events
+
     cdef tuple _listeners_of(self, str event):
         cdef PyObject* found
         if self._events is None:
             return None
         found = PyDict_GetItem(self._events, event)
+        if found is NULL:
+            found = self._shared(event)
         return None if found is NULL else <tuple>found
 
-    cdef int _store(self, str event, tuple listeners) except -1:
-        if listeners:
-            self._events[event] = listeners
-        else:
-            self._events.pop(event, None)
-        return 0
+    cdef PyObject* _shared(self, str event) noexcept:
+        """What the table behind the emitter's own has for ``event``, borrowed; NULL if nothing."""
+        cdef PyObject* table = PyDict_GetItem(self._events, None)
+        if table is NULL or <object>table is None:
+            return NULL
+        return PyDict_GetItem(<dict>table, event)
 
-    cdef int _add(self, str event, object fn, bint once, bint prepend) except -1:
-        # Tuples are replaced, never changed: a round in progress keeps the listeners it began with.
-        cdef Listener listener = Listener(fn, once)
-        cdef tuple listeners = self._listeners_of(event)
+    cdef dict _own(self):
+        """The table to change."""
+        cdef PyObject* link
         if self._events is None:
             self._events = {}
+        else:
+            link = PyDict_GetItem(self._events, None)
+            if link is not NULL and <object>link is None:
+                self._events = {None: self._events}
+        return self._events
+
+    cdef int _store(self, str event, tuple listeners) except -1:
+        cdef dict events = self._own()
+        if listeners or self._shared(event) is not NULL:
+            events[event] = listeners
+        else:
+            events.pop(event, None)
+        return 0
+
+    cdef int _add(self, str event, object fn, bint once, bint prepend, bint serialize) except -1:
+        # Tuples are replaced, never changed: a round in progress keeps the listeners it began with.
+        cdef Listener listener = Listener(fn, once, self._plan(event, fn, serialize))
+        cdef tuple listeners = self._listeners_of(event)
+        cdef dict events = self._own()
         if listeners is None:
-            self._events[event] = (listener,)
+            events[event] = (listener,)
             self._listened(event)
         elif prepend:
-            self._events[event] = (listener, *listeners)
+            events[event] = (listener, *listeners)
         else:
-            self._events[event] = (*listeners, listener)
+            events[event] = (*listeners, listener)
         return 0
 
     cdef int _remove_entry(self, str event, Listener listener) except -1:
@@ -293,16 +422,16 @@ cdef class _Registrar:
     cdef EventEmitter emitter
     cdef str event
     cdef bint once
-    cdef bint prepend
+    cdef bint serialize
 
-    def __cinit__(self, EventEmitter emitter, str event, bint once, bint prepend):
+    def __cinit__(self, EventEmitter emitter, str event, bint once, bint serialize):
         self.emitter = emitter
         self.event = event
         self.once = once
-        self.prepend = prepend
+        self.serialize = serialize
 
     def __call__(self, fn):
-        self.emitter._add(self.event, fn, self.once, self.prepend)
+        self.emitter._add(self.event, fn, self.once, False, self.serialize)
         return fn
 
 

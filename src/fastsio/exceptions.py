@@ -13,6 +13,7 @@
     ├── Disconnected                 the peer went away while something waited for it
     ├── TransportError               a client's connection failed (also a ConnectionError)
     ├── ConnectError                 ``await client.connect()`` failed (also a ConnectionError)
+    ├── InvalidArguments             an event whose arguments are not what its handler is annotated with
     └── OptionError                  unknown or impossible option (also a TypeError)
 """
 
@@ -27,6 +28,7 @@ __all__ = [
     "ConnectionRefused",
     "Disconnected",
     "FastSIOError",
+    "InvalidArguments",
     "NamespaceNotFound",
     "OptionError",
     "PacketError",
@@ -142,6 +144,23 @@ class ConnectError(FastSIOError, ConnectionError):
         super().__init__(f"cannot connect to {url}: {reasons}")
         self.url = url
         self.refused = dict(refused)
+
+
+class InvalidArguments(FastSIOError):
+    """A client sent an event whose arguments are not what the handler's annotations ask for.
+
+    The handler was not called. ``event`` is the event's name; ``detail`` says what is wrong, as the client is
+    told in the acknowledgement it asked for (:meth:`answer`).
+    """
+
+    def __init__(self, event: str, detail: str) -> None:
+        super().__init__(f"invalid arguments of {event!r}: {detail}")
+        self.event = event
+        self.detail = detail
+
+    def answer(self) -> dict[str, str]:
+        """The acknowledgement of such an event."""
+        return {"error": "invalid arguments", "detail": self.detail}
 
 
 class OptionError(FastSIOError, TypeError):

@@ -244,6 +244,8 @@ class ServerOptions:
     #: Whether a client whose connection was lost gets its id, rooms, data and missed events back: True, or a
     #: mapping (max_disconnection_duration, skip_middlewares, max_packets, max_bytes, max_sessions).
     connection_state_recovery: bool | Mapping[str, Any] | None = None
+    #: Whether a handler's annotations are what the arguments of its events are converted to.
+    typed_events: bool = True
 
     def __post_init__(self) -> None:
         recovery = self.connection_state_recovery

@@ -825,6 +825,27 @@ const scenarios = {
     return (await gone)[0];
   },
 
+  /** Handlers with annotations; fastsio's server alone has them. */
+  async typed_events(t) {
+    const socket = await t.connect("/handlers");
+    const refused = [];
+    socket.on("refused", (event) => refused.push(event));
+    const bytes = Buffer.from([1, 2, 3]);
+    const answers = [
+      await call(socket, "buy", { name: "tea", price: 2 }, 3),
+      await call(socket, "buy", { name: "tea", price: 2.5 }),
+      await call(socket, "buy", { name: "tea", price: "2" }),
+      await call(socket, "buy"),
+      await call(socket, "buy", { name: "tea", price: 2 }, 3, 4),
+      await call(socket, "upload", "file", bytes),
+      await call(socket, "upload", "file", "text"),
+    ];
+    socket.emit("upload", "file", bytes);
+    socket.emit("upload", null);
+    await call(socket, "buy", { name: "still here", price: 0 });
+    return { answers: answers.flat(), refused };
+  },
+
   async engine_idle(t) {
     const socket = await t.connectEngine();
     const gone = next(socket, "close", 4 * WAIT);

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 import uvloop
+from handlers import serve_handlers
 
 import fastsio
 from fastsio.engine import EngineServer
@@ -303,6 +304,7 @@ def serve_socketio(options: dict[str, Any]) -> fastsio.Server:
     io.of("/guarded").use(guard)
     for namespace in ("/", "/chat", "/guarded", re.compile(r"^/dyn-\d+$")):
         io.of(namespace).on("connection", connection)
+    serve_handlers(io)
     return io
 
 

@@ -40,6 +40,10 @@ def connection(socket: fastsio.Socket) -> None:
     def add(a: int, b: int) -> int:
         return a + b
 
+    @socket.on("typed")
+    async def typed(item: dict[str, int], ack: fastsio.Ack) -> None:
+        ack("answer", 1)
+
     # The decorator gives back the function it was given.
     assert_type(add(1, 2), int)
 
@@ -76,3 +80,4 @@ assert_type(decode_engine_packet("4text"), tuple[int | None, str | bytes | None]
 assert_type(encode_payload([(4, "text")]), bytes)
 assert_type(decode_payload(b"4text"), list[tuple[int | None, str | bytes | None]])
 assert_type(fastsio.Disconnected("ping timeout").reason, str)
+assert_type(fastsio.InvalidArguments("event", "detail").answer(), dict[str, str])

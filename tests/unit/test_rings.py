@@ -45,6 +45,8 @@ PLACES: dict[str, set[str]] = {
     },
     "httptools": {"net", "client", "loadtest"},
     "wsproto": {"net", "client", "deflate"},
+    "msgspec": {"server.typed"},
+    "pydantic": {"server.typed"},
     "redis": {"adapters.redis", "adapters.redis_streams", "adapters.sharded_redis"},
     "uvloop": {"net.run", "cli", "loadtest"},
 }

@@ -36,3 +36,4 @@ cdef class Socket(EventEmitter):
     cpdef on_event(self, Packet packet)
     cpdef _dispatch(self, list event, ack)
     cpdef _acknowledge(self, args, ack_id)
+    cpdef object _plan(self, str event, object fn, bint serialize)

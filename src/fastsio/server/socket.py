@@ -9,15 +9,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fastsio._codec import EncodedPacket, Packet, PacketType, encode_ack, encode_event, encode_packet
-from fastsio._emitter import EventEmitter
+from fastsio._emitter import EventEmitter, Plan
 from fastsio.adapters.base import Adapter, BroadcastFlags, BroadcastOptions, RecoverySession
 from fastsio.engine import tasks
 from fastsio.engine.ids import generate_id
 from fastsio.engine.middleware import Middleware, run_middlewares
 from fastsio.engine.request import Request
 from fastsio.engine.session import Session
-from fastsio.exceptions import AckTimeout, Disconnected
+from fastsio.exceptions import AckTimeout, Disconnected, InvalidArguments
 from fastsio.server.acks import Settle, call_soon, settle_callback, settle_future
+from fastsio.server.handlers import plan_handler
 from fastsio.server.handshake import Handshake
 from fastsio.server.operator import BroadcastOperator, buffers_as_json, check_event, room_names
 from fastsio.types import DisconnectReason
@@ -93,6 +94,7 @@ class Socket(EventEmitter):
 
     Events: those the client emits; ``disconnecting(reason, description)`` while the rooms are still there;
     ``disconnect(reason, description)``; ``error(exception)`` for what the client sent and nobody understands.
+    A handler's annotations are what its arguments are converted to (option ``typed_events``).
     """
 
     def __init__(self, namespace: Namespace, client: Client, sid: str, handshake: Handshake) -> None:
@@ -461,7 +463,14 @@ class Socket(EventEmitter):
             self.server.engine.timers.cancel(pending)
         return pending
 
+    def _plan(self, event: str, fn: Callable[..., Any], serialize: bool) -> Plan | None:
+        return plan_handler(self.server.options, event, fn)
+
     def _listener_failed(self, event: str, fn: Callable[..., Any], error: BaseException) -> None:
+        if isinstance(error, InvalidArguments):
+            logger.warning("%r: %s", self, error)
+            self.on_error(error)
+            return
         name = getattr(fn, "__qualname__", fn)
         self.server.report(error, f"handler {name} of {event!r} failed, {self!r}", self, event)
 
