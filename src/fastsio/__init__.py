@@ -8,15 +8,18 @@ from fastsio.exceptions import (
     ConnectError,
     ConnectionRefused,
     Disconnected,
+    EventRefused,
+    EventTimeout,
     FastSIOError,
     InvalidArguments,
     NamespaceNotFound,
     OptionError,
     PacketError,
+    TooManyEvents,
     TransportError,
 )
 from fastsio.net.native import install as _install
-from fastsio.server import Ack, Namespace, RemoteSocket, Server, Socket
+from fastsio.server import Ack, Namespace, RemoteSocket, Router, Server, Socket
 from fastsio.types import DisconnectReason
 
 __all__ = [
@@ -28,6 +31,8 @@ __all__ = [
     "DisconnectReason",
     "Disconnected",
     "EventEmitter",
+    "EventRefused",
+    "EventTimeout",
     "FastSIOError",
     "InvalidArguments",
     "Namespace",
@@ -35,9 +40,11 @@ __all__ = [
     "OptionError",
     "PacketError",
     "RemoteSocket",
+    "Router",
     "Server",
     "Socket",
     "SyncClient",
+    "TooManyEvents",
     "TransportError",
     "exceptions",
 ]

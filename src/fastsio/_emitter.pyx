@@ -11,7 +11,7 @@ from cpython.object cimport PyObject_CallObject
 from cpython.ref cimport PyObject
 from cpython.tuple cimport PyTuple_GET_SIZE
 
-from fastsio.exceptions import InvalidArguments
+from fastsio.exceptions import EventRefused
 
 cdef extern from "Python.h":
     PyObject* PyFunction_GetAnnotations(object fn) except? NULL
@@ -99,8 +99,8 @@ cdef str _event_name(object event):
 cdef class Plan:
     """How to call a listener that is not simply called. Listeners may share one.
 
-    :param convert: ``convert(event, args, ack)`` gives the arguments for the function, with ``ack`` as the last
-        of them if the function takes it. Raises what the function is not called for.
+    :param convert: ``convert(event, args, ack)`` gives the arguments for the function, with ``ack`` as the
+        last of them if the function takes it. Raises what the function is not called for.
     :param bound: whether the emitter goes first among the arguments.
     :param serialize: whether the call may have to wait for others (``EventEmitter._call_in_turn``).
     :param call: called in place of the function.
@@ -136,14 +136,17 @@ cdef class EventEmitter:
 
     # -- registration ---------------------------------------------------------------------------------
 
-    def on(self, event, fn=None):
+    def on(self, event, fn=None, *, serialize=False):
         """Call ``fn`` each time ``event`` fires; without ``fn``, a decorator.
 
         ``x.on("event", fn)`` returns the emitter, so that calls chain; the decorator returns the function.
+
+        :param serialize: for events of a server's socket: ``fn`` is called when all earlier calls of handlers
+            of this socket that are registered like this are over.
         """
         if fn is None:
-            return _Registrar(self, _event_name(event), False, False)
-        self._add(_event_name(event), fn, False, False, False)
+            return _Registrar(self, _event_name(event), False, serialize)
+        self._add(_event_name(event), fn, False, False, serialize)
         return self
 
     def add_listener(self, event, fn):
@@ -300,7 +303,7 @@ cdef class EventEmitter:
         except Exception as error:
             if propagate:
                 raise
-            if ack is not None and type(error) is InvalidArguments:
+            if ack is not None and isinstance(error, EventRefused):
                 ack(error.answer())
             self._listener_failed(event, listener.fn, error)
         return 0
@@ -318,10 +321,12 @@ cdef class EventEmitter:
 
     cpdef object _plan(self, str event, object fn, bint serialize):
         """How to call a new listener ``fn``: a :class:`Plan`, or None to simply call it."""
+        if serialize:
+            raise TypeError(f"serialize is for events of a server's socket, not for {event!r} here")
         return None
 
     cpdef object _call_in_turn(self, str event, object fn, object call, tuple given, object ack):
-        """Have ``call(*given)`` called for the listener ``fn`` when its turn comes; ``ack`` as in :meth:`_call`."""
+        """Call ``call`` for the listener ``fn`` when its turn comes; ``ack`` as in :meth:`_call`."""
         raise NotImplementedError
 
     def _listener_failed(self, event, fn, error):

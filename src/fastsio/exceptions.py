@@ -10,15 +10,19 @@
     ├── ConnectionRefused            raise it in a middleware or handler to refuse a client
     ├── NamespaceNotFound            no such namespace
     ├── AckTimeout                   no acknowledgement within the time asked for (also a TimeoutError)
+    ├── EventTimeout                 an event waited for did not come in time (also a TimeoutError)
     ├── Disconnected                 the peer went away while something waited for it
     ├── TransportError               a client's connection failed (also a ConnectionError)
     ├── ConnectError                 ``await client.connect()`` failed (also a ConnectionError)
-    ├── InvalidArguments             an event whose arguments are not what its handler is annotated with
+    ├── EventRefused                 an event that did not reach its handler
+    │   ├── InvalidArguments         its arguments are not what the handler is annotated with
+    │   └── TooManyEvents            too many wait already for handlers that run one at a time
     └── OptionError                  unknown or impossible option (also a TypeError)
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,6 +31,8 @@ __all__ = [
     "ConnectError",
     "ConnectionRefused",
     "Disconnected",
+    "EventRefused",
+    "EventTimeout",
     "FastSIOError",
     "InvalidArguments",
     "NamespaceNotFound",
@@ -35,6 +41,7 @@ __all__ = [
     "PayloadTooLarge",
     "ProtocolError",
     "TooManyAttachments",
+    "TooManyEvents",
     "TransportError",
 ]
 
@@ -98,7 +105,19 @@ class NamespaceNotFound(FastSIOError):
         self.namespace = namespace
 
 
-class AckTimeout(FastSIOError, TimeoutError):
+if sys.version_info >= (3, 11):
+
+    class _Timeout(FastSIOError, TimeoutError):
+        pass
+
+else:
+    from asyncio import TimeoutError as AsyncioTimeoutError
+
+    class _Timeout(FastSIOError, TimeoutError, AsyncioTimeoutError):
+        pass
+
+
+class AckTimeout(_Timeout):
     """No acknowledgement arrived within ``timeout`` seconds.
 
     ``responses`` holds what the other recipients of a broadcast had answered by then.
@@ -108,6 +127,15 @@ class AckTimeout(FastSIOError, TimeoutError):
         super().__init__("operation has timed out")
         self.timeout = timeout
         self.responses = list(responses)
+
+
+class EventTimeout(_Timeout):
+    """``event`` did not come within ``timeout`` seconds."""
+
+    def __init__(self, event: str, timeout: float) -> None:
+        super().__init__(f"no event {event!r} within {timeout:g} s")
+        self.event = event
+        self.timeout = timeout
 
 
 class Disconnected(FastSIOError, ConnectionError):
@@ -146,21 +174,36 @@ class ConnectError(FastSIOError, ConnectionError):
         self.refused = dict(refused)
 
 
-class InvalidArguments(FastSIOError):
-    """A client sent an event whose arguments are not what the handler's annotations ask for.
+class EventRefused(FastSIOError):
+    """An event of a client that did not reach its handler; the socket's ``error`` listeners get it.
 
-    The handler was not called. ``event`` is the event's name; ``detail`` says what is wrong, as the client is
-    told in the acknowledgement it asked for (:meth:`answer`).
+    ``event`` is the event's name; ``detail`` says what is wrong, as the client is told in the acknowledgement
+    it asked for (:meth:`answer`).
     """
 
+    #: What the client is told it was.
+    error = "refused"
+
     def __init__(self, event: str, detail: str) -> None:
-        super().__init__(f"invalid arguments of {event!r}: {detail}")
+        super().__init__(f"{self.error} of {event!r}: {detail}")
         self.event = event
         self.detail = detail
 
     def answer(self) -> dict[str, str]:
         """The acknowledgement of such an event."""
-        return {"error": "invalid arguments", "detail": self.detail}
+        return {"error": self.error, "detail": self.detail}
+
+
+class InvalidArguments(EventRefused):
+    """The arguments of an event are not what its handler's annotations ask for."""
+
+    error = "invalid arguments"
+
+
+class TooManyEvents(EventRefused):
+    """More events than ``max_serialized_events`` wait for handlers that run one at a time."""
+
+    error = "too many events"
 
 
 class OptionError(FastSIOError, TypeError):

@@ -246,6 +246,10 @@ class ServerOptions:
     connection_state_recovery: bool | Mapping[str, Any] | None = None
     #: Whether a handler's annotations are what the arguments of its events are converted to.
     typed_events: bool = True
+    #: Events of one socket that may wait for handlers registered with ``serialize=True``.
+    max_serialized_events: int = 100
+    #: Seconds a handler may block the event loop before a warning names it; None: nobody looks.
+    slow_handler: float | None = None
 
     def __post_init__(self) -> None:
         recovery = self.connection_state_recovery
@@ -257,6 +261,9 @@ class ServerOptions:
         )
         _require_seconds(self, "connect_timeout")
         _require_whole(self, "max_attachments", 0)
+        _require_whole(self, "max_serialized_events", 1)
+        if self.slow_handler is not None:
+            _require_seconds(self, "slow_handler")
 
 
 def _require(options: object, name: str, holds: bool, what: str) -> None:

@@ -81,3 +81,22 @@ assert_type(encode_payload([(4, "text")]), bytes)
 assert_type(decode_payload(b"4text"), list[tuple[int | None, str | bytes | None]])
 assert_type(fastsio.Disconnected("ping timeout").reason, str)
 assert_type(fastsio.InvalidArguments("event", "detail").answer(), dict[str, str])
+
+router = fastsio.Router(prefix="chat:")
+
+
+@router.use
+async def check(socket: fastsio.Socket) -> None: ...
+
+
+@router.on("message", serialize=True)
+async def message(socket: fastsio.Socket, text: str) -> int:
+    assert_type(await socket.wait_for("answer", timeout=1.5, check=lambda text: bool(text)), Any)
+    return len(text)
+
+
+assert_type(router.include(fastsio.Router(), prefix="x"), fastsio.Router)
+assert_type(router.on("plain", check), fastsio.Router)
+assert_type(io.include(router), fastsio.Server)
+assert_type(io.of("/x").include(router), fastsio.Namespace)
+assert_type(fastsio.EventTimeout("event", 1).timeout, float)

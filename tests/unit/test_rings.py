@@ -32,6 +32,7 @@ RINGS: dict[str, tuple[set[str], set[str]]] = {
 # Foreign module: the modules and packages that may import it (all others may not).
 PLACES: dict[str, set[str]] = {
     "asyncio": {
+        "exceptions",  # for its TimeoutError, which was another before CPython 3.11
         "engine.middleware",
         "engine.server",
         "engine.serving",

@@ -1,23 +1,51 @@
-"""What the handlers of client events need besides a call: read when they are registered."""
+"""What handlers of client events need besides a call: found out when they are registered."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fastsio._emitter import Plan, annotations_of
-from fastsio.options import ServerOptions
+from fastsio._emitter import EventEmitter, Plan, annotations_of
 from fastsio.server.typed import read_plan
 
-__all__ = ["plan_handler"]
+if TYPE_CHECKING:
+    from fastsio.server.server import Server
 
-#: Events of a socket that no client emits.
-LIFECYCLE = frozenset(("disconnect", "disconnecting", "error"))
+__all__ = ["SOCKET_EVENTS", "SharedHandlers", "plan_handler"]
+
+#: Events of a socket that no client sends.
+SOCKET_EVENTS = frozenset(("disconnect", "disconnecting", "error"))
 
 
-def plan_handler(options: ServerOptions, event: str, fn: Callable[..., Any]) -> Plan | None:
-    """How to call ``fn`` for ``event``; None if there is nothing to it."""
-    annotations = annotations_of(fn) if options.typed_events else None
-    if annotations is None or event in LIFECYCLE:
-        return None
-    return read_plan(fn, annotations)
+def plan_handler(
+    server: Server, event: str, fn: Callable[..., Any], serialize: bool, bound: bool = False
+) -> Plan | None:
+    """How to call ``fn`` for ``event``; None to simply call it.
+
+    :param serialize: whether its calls are to wait for others.
+    :param bound: whether it takes the socket in front of the event's arguments.
+    :raises TypeError: for annotations that make no sense.
+    :raises ValueError: for ``serialize`` with an event that no client sends.
+    """
+    typed = None
+    if event in SOCKET_EVENTS:
+        if serialize:
+            raise ValueError(f"{event!r} is no event of clients: its handlers cannot be serialized")
+    elif server.options.typed_events:
+        annotations = annotations_of(fn)
+        if annotations is not None:
+            typed = read_plan(fn, annotations, int(bound))
+    watched = None if server.slow_handlers is None else server.slow_handlers.watch(event, fn)
+    if not serialize and not bound and watched is None:
+        return typed
+    return Plan(None if typed is None else typed.convert, bound, serialize, watched)
+
+
+class SharedHandlers(EventEmitter):
+    """Handlers that all sockets of a namespace share; they get the socket as their first argument."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def _plan(self, event: str, fn: Callable[..., Any], serialize: bool) -> Plan | None:
+        return plan_handler(self._server, event, fn, serialize, bound=True)

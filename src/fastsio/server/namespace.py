@@ -11,15 +11,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from fastsio._codec import EncodedPacket, encode_event
-from fastsio._emitter import EventEmitter, positional_limit
+from fastsio._emitter import EventEmitter, Plan, positional_limit
 from fastsio.adapters.base import Adapter, BroadcastFlags, SocketLike
 from fastsio.engine.middleware import Middleware, Next
 from fastsio.engine.timers import TimerWheel
 from fastsio.options import RecoveryOptions
 from fastsio.server.acks import AskedSockets, call_soon, settle_callback, settle_future
 from fastsio.server.children import ChildrenAdapter
+from fastsio.server.handlers import SharedHandlers
 from fastsio.server.operator import BroadcastOperator
 from fastsio.server.remote import RemoteSocket
+from fastsio.server.router import CONNECTION_EVENTS, Route, Router
 from fastsio.server.socket import Socket
 
 if TYPE_CHECKING:
@@ -179,6 +181,9 @@ class Namespace(_Broadcaster, EventEmitter):
         #: Connected sockets by id.
         self.sockets: dict[str, Socket] = {}
         self.middlewares: list[Middleware] = []
+        #: The handlers that all sockets share; None if no router was included.
+        self.shared_handlers: SharedHandlers | None = None
+        self._routes: list[Route] = []
         self._next_ack_id = 0
         # What broadcasts ask for, by acknowledgement id.
         self._asked: dict[int, AskedSockets] = {}
@@ -208,6 +213,26 @@ class Namespace(_Broadcaster, EventEmitter):
         Raising (:class:`~fastsio.exceptions.ConnectionRefused` carries data), or ``next(error)``, refuses.
         """
         self.middlewares.append(Middleware(fn))
+        return self
+
+    def include(self, router: Router) -> Self:
+        """Have the handlers, connection handlers and middlewares of ``router``, as they are now.
+
+        Sockets that are connected already get none of them.
+        """
+        for route in router.routes():
+            if route.event is None:
+                self.use(route.fn)
+            elif route.event in CONNECTION_EVENTS:
+                self.on(route.event, route.fn)
+            else:
+                self._routes.append(route)
+        # Sockets hold on to the table they began with, so it is made anew.
+        shared = SharedHandlers(self.server)
+        for event, fn, serialize in self._routes:
+            assert event is not None
+            shared.on(event, fn, serialize=serialize)
+        self.shared_handlers = shared
         return self
 
     def _everyone(self) -> BroadcastOperator:
@@ -295,6 +320,11 @@ class Namespace(_Broadcaster, EventEmitter):
     def let_go(self) -> None:
         """It has come, or has been refused."""
 
+    def _plan(self, event: str, fn: Callable[..., Any], serialize: bool) -> Plan | None:
+        if self.server.slow_handlers is None or serialize:
+            return super()._plan(event, fn, serialize)
+        return Plan(call=self.server.slow_handlers.watch(event, fn))
+
     def _listener_failed(self, event: str, fn: Callable[..., Any], error: BaseException) -> None:
         name = getattr(fn, "__qualname__", fn)
         self.server.report(error, f"handler {name} of {event!r} failed, {self!r}", None, event)
@@ -309,6 +339,7 @@ class ChildNamespace(Namespace):
         # Sockets that middlewares think about.
         self._coming = 0
         self.middlewares = list(parent.middlewares)
+        self.shared_handlers = parent.shared_handlers
         for event in ("connect", "connection"):
             for fn in parent.listeners(event):
                 self.on(event, fn)

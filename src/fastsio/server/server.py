@@ -24,6 +24,8 @@ from fastsio.server.client_files import ClientFiles
 from fastsio.server.facade import RootEmitter
 from fastsio.server.namespace import ChildNamespace, Namespace, ParentNamespace, _Broadcaster
 from fastsio.server.operator import BroadcastOperator
+from fastsio.server.router import Router
+from fastsio.server.slow import SlowHandlers
 from fastsio.server.socket import Socket
 from fastsio.server.v2 import V2Members
 from fastsio.types import DisconnectReason
@@ -67,6 +69,9 @@ class Server(RootEmitter, V2Members, _Broadcaster, Serving):
         #: The option ``connection_state_recovery``; None: off.
         self.recovery = RecoveryOptions.read(server_options.connection_state_recovery)
         self._recovery_store: RecoveryStore | None = None
+        #: Looks for handlers that block the loop; None: nobody looks.
+        limit = server_options.slow_handler
+        self.slow_handlers = None if limit is None else SlowHandlers(limit)
         self._listeners: list[ListenerLike] = []
         # Namespaces whose adapters were made before a loop ran.
         self._unstarted: list[Namespace] = []
@@ -301,6 +306,11 @@ class Server(RootEmitter, V2Members, _Broadcaster, Serving):
 
     def _everyone(self) -> BroadcastOperator:
         return BroadcastOperator(self.sockets.adapter)
+
+    def include(self, router: Router) -> Self:
+        """Include a router into the namespace ``/``; see :meth:`Namespace.include`."""
+        self.sockets.include(router)
+        return self
 
     # -- errors and the end ---------------------------------------------------------------------------
 

@@ -37,3 +37,4 @@ cdef class Socket(EventEmitter):
     cpdef _dispatch(self, list event, ack)
     cpdef _acknowledge(self, args, ack_id)
     cpdef object _plan(self, str event, object fn, bint serialize)
+    cpdef object _call_in_turn(self, str event, object fn, object call, tuple given, object ack)

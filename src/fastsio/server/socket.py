@@ -16,11 +16,12 @@ from fastsio.engine.ids import generate_id
 from fastsio.engine.middleware import Middleware, run_middlewares
 from fastsio.engine.request import Request
 from fastsio.engine.session import Session
-from fastsio.exceptions import AckTimeout, Disconnected, InvalidArguments
+from fastsio.exceptions import AckTimeout, Disconnected, EventRefused, EventTimeout, InvalidArguments
 from fastsio.server.acks import Settle, call_soon, settle_callback, settle_future
 from fastsio.server.handlers import plan_handler
 from fastsio.server.handshake import Handshake
 from fastsio.server.operator import BroadcastOperator, buffers_as_json, check_event, room_names
+from fastsio.server.serial import Turns
 from fastsio.types import DisconnectReason
 
 if TYPE_CHECKING:
@@ -115,6 +116,8 @@ class Socket(EventEmitter):
         self._any: list[Callable[..., Any]] | None = None
         self._outgoing: list[Callable[..., Any]] | None = None
         self._middlewares: list[Middleware] | None = None
+        if namespace.shared_handlers is not None:
+            self._share(namespace.shared_handlers)
 
     # -- facts ----------------------------------------------------------------------------------------
 
@@ -254,9 +257,7 @@ class Socket(EventEmitter):
             answer = await future
         finally:
             self._take_ack(ack_id)
-        if len(answer) == 1:
-            return answer[0]
-        return tuple(answer) if answer else None
+        return _one_or_all(answer)
 
     def _emit_for_ack(
         self,
@@ -402,6 +403,59 @@ class Socket(EventEmitter):
         if event is not None:
             self._call_all(self._outgoing or (), event)
 
+    async def wait_for(
+        self, event: str, timeout: float | None = None, check: Callable[..., Any] | None = None
+    ) -> Any:
+        """Wait for the next ``event`` of the client.
+
+        Gives its argument; None if it has none, a tuple if it has several. An acknowledgement that the client
+        asks for is sent at once, empty. Listeners of the event are called all the same.
+
+        :param timeout: seconds to wait.
+        :param check: ``check(*args)`` says whether an event is the one; others are let pass.
+        :raises EventTimeout: when the time is over.
+        :raises Disconnected: when the client leaves first.
+        """
+        if not self.connected:
+            raise Disconnected("the socket is not connected")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[list[Any]] = loop.create_future()
+        settle = settle_future(future)
+
+        def take(*args):  # type: ignore[no-untyped-def]
+            if future.done():
+                return
+            ack = args[-1] if args and isinstance(args[-1], Ack) else None
+            if ack is not None:
+                args = args[:-1]
+            try:
+                wanted = check is None or check(*args)
+            except Exception as error:
+                future.set_exception(error)
+                return
+            if wanted:
+                future.set_result(list(args))
+                if ack is not None:
+                    ack()
+
+        # The client's end settles what waits for acknowledgements; no client can send a negative id.
+        key = -1 - self.nsp.next_ack_id()
+        if self._acks is None:
+            self._acks = {}
+        self._acks[key] = _PendingAck(self, key, settle, False)
+        timer = None
+        if timeout is not None:
+            timer = loop.call_later(timeout, settle, EventTimeout(event, timeout), [])
+        self.on(event, take)
+        try:
+            args = await future
+        finally:
+            self.off(event, take)
+            self._take_ack(key)
+            if timer is not None:
+                timer.cancel()
+        return _one_or_all(args)
+
     def on_event(self, packet: Packet) -> None:
         """An EVENT of the client."""
         ack = None if packet.id is None else Ack(self, packet.id)
@@ -464,11 +518,25 @@ class Socket(EventEmitter):
         return pending
 
     def _plan(self, event: str, fn: Callable[..., Any], serialize: bool) -> Plan | None:
-        return plan_handler(self.server.options, event, fn)
+        return plan_handler(self.nsp.server, event, fn, serialize)
+
+    def _call_in_turn(
+        self,
+        event: str,
+        fn: Callable[..., Any],
+        call: Callable[..., Any],
+        given: tuple[Any, ...],
+        ack: Callable[..., Any] | None,
+    ) -> None:
+        # In the socket's dict: most sockets never need one.
+        if not hasattr(self, "_turns"):
+            self._turns = Turns(self.nsp.server.options.max_serialized_events)
+        self._turns.take(self, event, fn, call, given, ack)
 
     def _listener_failed(self, event: str, fn: Callable[..., Any], error: BaseException) -> None:
-        if isinstance(error, InvalidArguments):
-            logger.warning("%r: %s", self, error)
+        if isinstance(error, EventRefused):
+            if isinstance(error, InvalidArguments):
+                logger.warning("%r: %s", self, error)
             self.on_error(error)
             return
         name = getattr(fn, "__qualname__", fn)
@@ -565,6 +633,12 @@ class Socket(EventEmitter):
             session.rooms = frozenset(self.nsp.adapter.sids.get(self.id, ()))
             session.data = self._data
             self.nsp.adapter.persist_session(session)
+
+
+def _one_or_all(args: list[Any]) -> Any:
+    if len(args) == 1:
+        return args[0]
+    return tuple(args) if args else None
 
 
 class SocketOperator:
