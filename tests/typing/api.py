@@ -82,6 +82,15 @@ assert_type(decode_payload(b"4text"), list[tuple[int | None, str | bytes | None]
 assert_type(fastsio.Disconnected("ping timeout").reason, str)
 assert_type(fastsio.InvalidArguments("event", "detail").answer(), dict[str, str])
 
+
+@io.on_startup
+async def startup() -> None: ...
+
+
+@io.on_shutdown
+def shutdown() -> None: ...
+
+
 router = fastsio.Router(prefix="chat:")
 
 
@@ -91,7 +100,7 @@ async def check(socket: fastsio.Socket) -> None: ...
 
 @router.on("message", serialize=True)
 async def message(socket: fastsio.Socket, text: str) -> int:
-    assert_type(await socket.wait_for("answer", timeout=1.5, check=lambda text: bool(text)), Any)
+    assert_type(await socket.wait_for("answer", timeout=1.5, check=bool), Any)
     return len(text)
 
 

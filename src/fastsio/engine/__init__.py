@@ -7,7 +7,7 @@ from typing import Any
 from fastsio.engine.errors import Refusal
 from fastsio.engine.request import Request, Response
 from fastsio.engine.server import EngineCore
-from fastsio.engine.serving import ListenerLike, Serving
+from fastsio.engine.serving import Lifespan, ListenerLike, Serving
 from fastsio.engine.session import Session
 from fastsio.engine.tap import EnginePacket
 from fastsio.options import EngineOptions, ListenerOptions, split_options
@@ -31,6 +31,7 @@ class EngineServer(EngineCore, Serving):
         engine_options, self._listener_options = split_options(options, EngineOptions, ListenerOptions)
         super().__init__(engine_options)
         self._listeners: list[ListenerLike] = []
+        self._lifespan = Lifespan()
 
     def handle(self, request: Request) -> None:
         """Serve a request; those outside ``path`` are not found."""

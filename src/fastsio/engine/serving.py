@@ -6,11 +6,13 @@ The engine may not know the ring that owns sockets, so that ring installs itself
 from __future__ import annotations
 
 import asyncio
+import inspect
+import logging
 import ssl as ssl_module
 from collections.abc import Callable, Coroutine, Mapping
 from os import PathLike, fspath
 from socket import socket
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from fastsio.engine.request import App, Request
 from fastsio.options import ListenerOptions
@@ -18,7 +20,11 @@ from fastsio.options import ListenerOptions
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["ListenerLike", "Network", "Serving", "set_network"]
+__all__ = ["Lifespan", "ListenerLike", "Network", "Serving", "set_network"]
+
+logger = logging.getLogger("fastsio.engine")
+
+_F = TypeVar("_F", bound=Callable[..., Any])
 
 
 class ListenerLike(Protocol):
@@ -78,12 +84,54 @@ def network() -> Network:
     return _network
 
 
+class Lifespan:
+    """What is called before a server serves, and after it has stopped."""
+
+    def __init__(self) -> None:
+        self._startup: list[Callable[[], Any]] = []
+        self._shutdown: list[Callable[[], Any]] = []
+        self._started = False
+        # The second listener waits until the first has had everything prepared.
+        self._lock = asyncio.Lock()
+
+    def add(self, startup: bool, fn: Callable[[], Any]) -> None:
+        """Have ``fn()``, plain or async, called at the start, or at the end."""
+        if not callable(fn):
+            raise TypeError(f"a hook must be callable, not {type(fn).__name__}")
+        (self._startup if startup else self._shutdown).append(fn)
+
+    async def start(self) -> None:
+        """Call the startup hooks in the order they were added, unless that is done; raises what they do."""
+        async with self._lock:
+            if not self._started:
+                for fn in self._startup:
+                    await _call(fn)
+                self._started = True
+
+    async def stop(self) -> None:
+        """Call the shutdown hooks, last added first, if the start was successful; logs what they raise."""
+        if self._started:
+            self._started = False
+            for fn in reversed(self._shutdown):
+                try:
+                    await _call(fn)
+                except Exception:
+                    logger.exception("shutdown hook %s failed", getattr(fn, "__qualname__", fn))
+
+
+async def _call(fn: Callable[[], Any]) -> None:
+    result = fn()
+    if inspect.isawaitable(result):
+        await result
+
+
 class Serving:
     """``listen``, ``close`` and ``run``, for classes that have :meth:`handle` and :meth:`_close_all`."""
 
     __slots__ = ()
     _listeners: list[ListenerLike]
     _listener_options: ListenerOptions
+    _lifespan: Lifespan
 
     def handle(self, request: Request) -> None:
         """Answer one request."""
@@ -100,6 +148,32 @@ class Serving:
     def port(self) -> int | None:
         """The TCP port of the first listener; None when there is none."""
         return self._listeners[0].port if self._listeners else None
+
+    def on_startup(self, fn: _F) -> _F:
+        """Have ``fn()``, plain or async, called before the first :meth:`listen` binds its address.
+
+        Hooks run in the order in which they were added. What one raises ends :meth:`listen`, and :meth:`run`.
+        A decorator: gives ``fn`` back.
+        """
+        self._lifespan.add(True, fn)
+        return fn
+
+    def on_shutdown(self, fn: _F) -> _F:
+        """Have ``fn()``, plain or async, called by :meth:`close`, after sockets and listeners are closed.
+
+        Hooks run in reverse order; what one raises is logged. They do not run if startup failed. A decorator:
+        gives ``fn`` back.
+        """
+        self._lifespan.add(False, fn)
+        return fn
+
+    async def startup(self) -> None:
+        """Call the startup hooks, once until :meth:`shutdown`; for a server that another program serves."""
+        await self._lifespan.start()
+
+    async def shutdown(self) -> None:
+        """Call the shutdown hooks, if the startup hooks were; :meth:`close` does."""
+        await self._lifespan.stop()
 
     async def listen(
         self,
@@ -121,6 +195,7 @@ class Serving:
         :param sock: a bound socket to listen on instead.
         :raises OSError: if the address cannot be bound.
         """
+        await self._lifespan.start()
         await self._prepare()
         listener = network().listener(self, self._listener_options)
         await listener.listen(
@@ -136,19 +211,25 @@ class Serving:
         return self
 
     async def close(self, grace: float = 2.0) -> None:
-        """End every session, stop listening, and give responses in progress ``grace`` seconds."""
+        """End every session, stop listening, and give responses in progress ``grace`` seconds.
+
+        The shutdown hooks come last.
+        """
         listeners = list(self._listeners)
         self._listeners.clear()
-        await self._close_all()
-        for listener in listeners:
-            await listener.close(grace)
+        try:
+            await self._close_all()
+            for listener in listeners:
+                await listener.close(grace)
+        finally:
+            await self._lifespan.stop()
 
     def run(self, port: int = 3000, host: str | None = None, **options: Any) -> None:
         """Serve until SIGINT or SIGTERM; takes the options of :meth:`listen`. Does not return before."""
 
         async def serve() -> None:
-            await self.listen(port, host, **options)
             try:
+                await self.listen(port, host, **options)
                 await asyncio.Event().wait()
             finally:
                 await self.close()

@@ -15,7 +15,7 @@ from fastsio.engine import tasks
 from fastsio.engine.ids import generate_id
 from fastsio.engine.request import Request, Response
 from fastsio.engine.server import EngineCore
-from fastsio.engine.serving import ListenerLike, Serving, network
+from fastsio.engine.serving import Lifespan, ListenerLike, Serving, network
 from fastsio.engine.session import Session
 from fastsio.exceptions import NamespaceNotFound
 from fastsio.options import EngineOptions, ListenerOptions, RecoveryOptions, ServerOptions, split_options
@@ -75,6 +75,7 @@ class Server(RootEmitter, V2Members, _Broadcaster, Serving):
         self._listeners: list[ListenerLike] = []
         # Namespaces whose adapters were made before a loop ran.
         self._unstarted: list[Namespace] = []
+        self._lifespan = Lifespan()
         self._namespaces: dict[str, Namespace] = {}
         self._parents: list[tuple[Any, ParentNamespace]] = []
         self._client_files = ClientFiles(self.options.client) if self.options.serve_client else None
