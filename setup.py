@@ -24,6 +24,7 @@ MODULES = [
     "_payload.pyx",
     "adapters/memory.py",
     "adapters/recovery.py",
+    "engine/counters.py",
     "engine/polling.py",
     "engine/request.py",
     "engine/server.py",

@@ -250,6 +250,8 @@ class ServerOptions:
     max_serialized_events: int = 100
     #: Seconds a handler may block the event loop before a warning names it; None: nobody looks.
     slow_handler: float | None = None
+    #: URL path on which the server's metrics are served to Prometheus, and to anybody else; None: nowhere.
+    metrics_path: str | None = None
 
     def __post_init__(self) -> None:
         recovery = self.connection_state_recovery
@@ -264,6 +266,13 @@ class ServerOptions:
         _require_whole(self, "max_serialized_events", 1)
         if self.slow_handler is not None:
             _require_seconds(self, "slow_handler")
+        path = self.metrics_path
+        _require(
+            self,
+            "metrics_path",
+            path is None or (isinstance(path, str) and path.startswith("/")),
+            'a path that starts with "/"',
+        )
 
 
 def _require(options: object, name: str, holds: bool, what: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from typing_extensions import assert_type
 
 import fastsio
+import fastsio.metrics
 from fastsio.codec import (
     Decoder,
     Packet,
@@ -109,3 +110,8 @@ assert_type(router.on("plain", check), fastsio.Router)
 assert_type(io.include(router), fastsio.Server)
 assert_type(io.of("/x").include(router), fastsio.Namespace)
 assert_type(fastsio.EventTimeout("event", 1).timeout, float)
+
+metrics = io.metrics()
+assert_type(metrics, fastsio.metrics.Metrics)
+assert_type(metrics.packets_sent, int)
+assert_type(fastsio.metrics.prometheus(io), str)

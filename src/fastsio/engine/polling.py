@@ -81,6 +81,8 @@ class PollingTransport:
         content_type = _TEXT
         if binary and any(isinstance(data, bytes) for _, data in packets):
             content_type = _BINARY
+        session.counters.packets_sent += len(packets)
+        session.counters.bytes_sent += len(body)
         if self._jsonp is not None:
             body = encode_jsonp(self._jsonp, body)
         headers: Headers = [content_type, _NO_STORE]
@@ -139,6 +141,8 @@ class PollingTransport:
         assert request is not None
         session = self.session
         packets, error = self._decode(request, body)
+        session.counters.packets_received += len(packets)
+        session.counters.bytes_received += len(body)
         for kind, data in packets:
             session.on_polled_packet(kind, data)
         if error is not None:

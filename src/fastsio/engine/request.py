@@ -110,6 +110,11 @@ class WebSocket(Protocol):
         """Whether permessage-deflate was negotiated: frames made elsewhere cannot be used then."""
         ...
 
+    @property
+    def buffered(self) -> int:
+        """Bytes that wait for the peer."""
+        ...
+
     def send_text(self, payload: bytes, compress: bool = True) -> None:
         """Send one text message; ``payload`` is UTF-8."""
 

@@ -19,6 +19,7 @@ from fastsio.engine import errors, tasks
 from fastsio.engine.compression import HttpCompression
 from fastsio.engine.cookie import CookieTemplate
 from fastsio.engine.cors import CorsPolicy, valid_origin
+from fastsio.engine.counters import Counters, count
 from fastsio.engine.errors import Refusal, refusal_response
 from fastsio.engine.ids import generate_id
 from fastsio.engine.middleware import Middleware, run_middlewares
@@ -50,6 +51,7 @@ class EngineCore(EventEmitter):
         self.options = options
         self.path = options.path.rstrip("/") + "/"
         self.sessions: dict[str, Session] = {}
+        self.counters = Counters()
         self.http_compression = HttpCompression(options.http_compression)
         self._cors = CorsPolicy(options.cors)
         cookie = options.cookie
@@ -187,6 +189,7 @@ class EngineCore(EventEmitter):
     def refuse(self, request: Request, refusal: Refusal) -> None:
         """Answer a request that is not served, and report it as ``connection_error``."""
         refusal.request = request
+        count(self.counters.requests_refused, refusal.code)
         logger.debug("%r refused: %s %s", request, refusal, refusal.context)
         self._fire("connection_error", (refusal,), None, True, False)
         self.respond(request, refusal_response(refusal, request.upgrade))
@@ -396,6 +399,7 @@ class EngineCore(EventEmitter):
                 headers.append(("Set-Cookie", self._cookie.render(sid)))
             # Answered at the end of this loop turn: what the connection handler sends goes along.
             session.open_polling(PollingTransport(session, request, headers))
+        count(self.counters.sessions_opened, (transport, protocol))
         self._fire("connection", (session,), None, False, False)
 
     def _listened(self, event: str) -> int:

@@ -2,11 +2,13 @@
 
 from fastsio._codec cimport EncodedPacket
 from fastsio._emitter cimport EventEmitter
+from fastsio.engine.counters cimport Counters
 
 
 cdef class Session(EventEmitter):
     cdef:
         public object server
+        readonly Counters counters
         public str id
         public int protocol
         public object request

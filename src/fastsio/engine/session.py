@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastsio._emitter import EventEmitter
 from fastsio._payload import EnginePacketType, decode_engine_packet, encode_engine_packet
+from fastsio.engine.counters import count
 from fastsio.engine.polling import PollingTransport
 from fastsio.engine.request import Request, WebSocket
 from fastsio.engine.tap import EnginePacket, Tap
@@ -57,6 +58,7 @@ class Session(EventEmitter):
 
     def __init__(self, server: EngineCore, sid: str, protocol: int, request: Request) -> None:
         self.server = server
+        self.counters = server.counters
         self.id = sid
         self.protocol = protocol
         self.request = request
@@ -103,6 +105,11 @@ class Session(EventEmitter):
         if self._websocket is not None:
             return self._websocket.writable
         return self._polling is not None and self._polling.poll is not None
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes that wait for the client to take them."""
+        return self._buffered_bytes + (0 if self._websocket is None else self._websocket.buffered)
 
     def __repr__(self) -> str:
         return f"<Session {self.id} {self.transport} EIO={self.protocol} {self.ready_state}>"
@@ -196,7 +203,10 @@ class Session(EventEmitter):
         if websocket is None:
             self._queue(packet.messages(), compress)
         elif not websocket.compressed and (self.supports_binary or not packet.attachments):
-            websocket.write_frames(packet.frames(self.protocol))
+            frames = packet.frames(self.protocol)
+            websocket.write_frames(frames)
+            self.counters.packets_sent += 1 + len(packet.attachments)
+            self.counters.bytes_sent += len(frames)
         else:
             for _, data in packet.messages():
                 self._send_over(websocket, data, compress)
@@ -204,9 +214,16 @@ class Session(EventEmitter):
     def _send_over(self, websocket: WebSocket, data: str | bytes, compress: bool) -> None:
         encoded = encode_engine_packet(MESSAGE, data, self.protocol, self.supports_binary)
         if isinstance(encoded, str):
-            websocket.send_text(_utf8(encoded), compress)
+            text = _utf8(encoded)
+            self._note_sent(len(text))
+            websocket.send_text(text, compress)
         else:
+            self._note_sent(len(encoded))
             websocket.send_binary(encoded, compress)
+
+    def _note_sent(self, size: int) -> None:
+        self.counters.packets_sent += 1
+        self.counters.bytes_sent += size
 
     def _send_control(self, kind: int, data: str | None = None) -> None:
         if self._websocket is None:
@@ -214,6 +231,7 @@ class Session(EventEmitter):
         else:
             packet = encode_engine_packet(kind, data, self.protocol)
             assert isinstance(packet, str)
+            self._note_sent(len(packet))
             self._websocket.send_text(packet.encode(), False)
 
     def _queue(self, packets: Sequence[tuple[int, str | bytes | None]], compress: bool) -> None:
@@ -275,6 +293,8 @@ class Session(EventEmitter):
         """A text message of the session's WebSocket."""
         if self.ready_state != "open":
             return
+        self.counters.packets_received += 1
+        self.counters.bytes_received += len(payload)
         if self._phase != _PING_DUE:
             self._note_traffic(payload)
         if payload and payload[0] == _TEXT_MESSAGE:
@@ -296,6 +316,8 @@ class Session(EventEmitter):
         """A binary message of the session's WebSocket."""
         if self.ready_state != "open":
             return
+        self.counters.packets_received += 1
+        self.counters.bytes_received += len(payload)
         if self._phase != _PING_DUE:
             self._note_traffic(b"")
         try:
@@ -467,6 +489,7 @@ class Session(EventEmitter):
         self._polling = None
         self._websocket = websocket
         self.upgraded = True
+        self.counters.upgrades += 1
         websocket.receiver = self
         if polling is not None:
             polling.finish()
@@ -515,6 +538,7 @@ class Session(EventEmitter):
         if self.ready_state == "closed":
             return
         self.ready_state = "closed"
+        count(self.counters.sessions_closed, str(reason))
         self.server.forget(self)
         probe, polling, websocket = self._probe, self._polling, self._websocket
         self._probe = self._polling = None

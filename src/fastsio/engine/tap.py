@@ -81,6 +81,11 @@ class Tap:
     # -- as the session's WebSocket -------------------------------------------------------------------
 
     @property
+    def buffered(self) -> int:
+        """As the WebSocket's."""
+        return self.websocket.buffered
+
+    @property
     def writable(self) -> bool:
         """Whether the client keeps up."""
         return self.websocket.writable

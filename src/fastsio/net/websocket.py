@@ -328,8 +328,13 @@ class WebSocketConnection:
                 logger.exception("receiver of a WebSocket failed")
                 self._fail(1011, "internal error")
 
+    @property
+    def buffered(self) -> int:
+        """Bytes that wait for the peer."""
+        return self._pending + self.unsent
+
     def _check_buffered(self) -> None:
-        queued = self._pending + self.unsent
+        queued = self.buffered
         if queued > self._max_buffered and self._error is None:
             self._error = (
                 f"{queued} bytes wait for a peer that does not read, "

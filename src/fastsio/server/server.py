@@ -22,6 +22,7 @@ from fastsio.options import EngineOptions, ListenerOptions, RecoveryOptions, Ser
 from fastsio.server.client import Client
 from fastsio.server.client_files import ClientFiles
 from fastsio.server.facade import RootEmitter
+from fastsio.server.metrics import CONTENT_TYPE, Metrics, collect, prometheus
 from fastsio.server.namespace import ChildNamespace, Namespace, ParentNamespace, _Broadcaster
 from fastsio.server.operator import BroadcastOperator
 from fastsio.server.router import Router
@@ -96,8 +97,21 @@ class Server(RootEmitter, V2Members, _Broadcaster, Serving):
                 self.engine.respond(request, self._client_files.serve(request, name))
             else:
                 self.engine.handle(request)
+        elif request.path == self.options.metrics_path:
+            self._serve_metrics(request)
         elif self._static_files is None or not self._static_files.handle(request):
             request.exchange.respond(Response(404))
+
+    def _serve_metrics(self, request: Request) -> None:
+        if request.method not in ("GET", "HEAD"):
+            request.exchange.respond(Response(405, [("Allow", "GET, HEAD")]))
+            return
+        headers = [("Content-Type", CONTENT_TYPE), ("Cache-Control", "no-store")]
+        request.exchange.respond(Response(200, headers, prometheus(self).encode()))
+
+    def metrics(self) -> Metrics:
+        """What the server has counted, and what there is now."""
+        return collect(self)
 
     def on_connection(self, session: Session) -> Self:
         """Take over an Engine.IO session."""
@@ -281,6 +295,11 @@ class Server(RootEmitter, V2Members, _Broadcaster, Serving):
             on_error=lambda error: self.report(error, f"adapter of {namespace!r} failed", None, "close"),
         )
 
+    @property
+    def namespaces(self) -> dict[str, Namespace]:
+        """The namespaces there are, by name (a copy)."""
+        return dict(self._namespaces)
+
     def find(self, name: str) -> Namespace | None:
         """The namespace a client asks for, if it exists by now."""
         return self._namespaces.get(name)
@@ -318,6 +337,7 @@ class Server(RootEmitter, V2Members, _Broadcaster, Serving):
     def report(self, error: BaseException, what: str, socket: Socket | None, event: str) -> None:
         """Log what a handler raised and pass it to the ``error`` listeners."""
         logger.error("%s", what, exc_info=error)
+        self.engine.counters.handler_errors += 1
         if event != "error":  # else a failing error listener would call itself
             self.sockets._fire("error", (error, socket, event), None, True, False)
 

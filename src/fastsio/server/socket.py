@@ -12,6 +12,7 @@ from fastsio._codec import EncodedPacket, Packet, PacketType, encode_ack, encode
 from fastsio._emitter import EventEmitter, Plan
 from fastsio.adapters.base import Adapter, BroadcastFlags, BroadcastOptions, RecoverySession
 from fastsio.engine import tasks
+from fastsio.engine.counters import count
 from fastsio.engine.ids import generate_id
 from fastsio.engine.middleware import Middleware, run_middlewares
 from fastsio.engine.request import Request
@@ -290,6 +291,7 @@ class Socket(EventEmitter):
 
     def _acknowledge(self, args: tuple[Any, ...], ack_id: int) -> None:
         if self.connected:
+            self._session.counters.acks_sent += 1
             self._session.send_encoded(encode_ack(args, self.nsp.name, ack_id))
 
     # -- broadcasting, to everyone but this socket ----------------------------------------------------
@@ -458,6 +460,7 @@ class Socket(EventEmitter):
 
     def on_event(self, packet: Packet) -> None:
         """An EVENT of the client."""
+        self._session.counters.events_received += 1
         ack = None if packet.id is None else Ack(self, packet.id)
         if self._any or self._middlewares:
             self._inspect(packet.data, ack)
@@ -501,6 +504,7 @@ class Socket(EventEmitter):
         """An ACK of the client; one nobody waits for is ignored."""
         if packet.id is None:
             return
+        self._session.counters.acks_received += 1
         pending = self._take_ack(packet.id)
         if pending is not None:
             pending.settle(None, packet.data or [])
@@ -535,6 +539,7 @@ class Socket(EventEmitter):
 
     def _listener_failed(self, event: str, fn: Callable[..., Any], error: BaseException) -> None:
         if isinstance(error, EventRefused):
+            self._session.counters.events_refused += 1
             if isinstance(error, InvalidArguments):
                 logger.warning("%r: %s", self, error)
             self.on_error(error)
@@ -555,6 +560,7 @@ class Socket(EventEmitter):
         """The namespace accepted the socket: join its own room, or those it had, and tell the client, which
         gets what it ``missed`` first."""
         self.connected = True
+        self._session.counters.sockets_connected += 1
         protocol = self.client.protocol
         adapter = self.nsp.adapter
         session = self.recovery
@@ -611,6 +617,7 @@ class Socket(EventEmitter):
         if not self.connected or self._ending:
             return
         self._ending = True
+        count(self._session.counters.sockets_disconnected, str(reason))
         self._fire("disconnecting", (reason, description), None, True, False)
         if self.recovery is not None:
             self._leave_session(self.recovery, reason)

@@ -104,6 +104,7 @@ class FakeWebSocket:
         self.closed: tuple[int, str] | None = None
         self.aborted = False
         self._over = False
+        self.buffered = 0
 
     # -- server side
 
