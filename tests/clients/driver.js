@@ -846,6 +846,27 @@ const scenarios = {
     return { answers: answers.flat(), refused };
   },
 
+  /** Handlers that run one at a time, however long each takes. */
+  async serialized(t) {
+    const socket = await t.connect("/handlers");
+    const times = Array.from({ length: 40 }, (_, i) => (i * 7) % 5);
+    const answered = [];
+    const all = times.map(async (time, i) => answered.push(...(await call(socket, "step", i, time))));
+    const [report] = await call(socket, "steps");
+    await Promise.all(all);
+    return { report, answered };
+  },
+
+  /** A handler that waits for further events. */
+  async wait_for(t) {
+    const socket = await t.connect("/handlers");
+    const interview = call(socket, "interview");
+    assertSame(await call(socket, "name", "Jo"), []);
+    socket.emit("age", -1);
+    assertSame(await call(socket, "age", 7), []);
+    return (await interview)[0];
+  },
+
   async engine_idle(t) {
     const socket = await t.connectEngine();
     const gone = next(socket, "close", 4 * WAIT);

@@ -31,3 +31,13 @@ def test_typed_events(name: str, mode: str, servers: Servers, drivers: Drivers, 
         refusal("data: Expected `bytes`, got `str`"),
     ]
     assert result["refused"] == ["buy", "buy", "buy", "upload", "upload"]
+
+
+def test_one_at_a_time(name: str, mode: str, servers: Servers, drivers: Drivers, tag: str) -> None:
+    result = drivers.run(Client(name, mode), "serialized", servers.get(), {"tag": tag})
+    order = list(range(40))
+    assert result == {"report": {"log": order, "most": 1}, "answered": order}
+
+
+def test_wait_for(name: str, mode: str, servers: Servers, drivers: Drivers, tag: str) -> None:
+    assert drivers.run(Client(name, mode), "wait_for", servers.get(), {"tag": tag}) == ["Jo", 7]
