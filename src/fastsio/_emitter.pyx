@@ -207,7 +207,7 @@ cdef class EventEmitter:
         cdef tuple listeners = self._listeners_of(_event_name(event))
         return 0 if listeners is None else len(listeners)
 
-    def has_listeners(self, event):
+    cpdef bint has_listeners(self, event) except -1:
         """Whether ``event`` has a listener."""
         return bool(self._listeners_of(_event_name(event)))
 

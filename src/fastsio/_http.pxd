@@ -33,6 +33,14 @@ cdef class KnownHeads:
     cpdef adopt(self, KnownHead head)
 
 
+cdef class SessionQuery:
+    cdef readonly str transport
+    cdef readonly str sid
+    cdef readonly str protocol
+    cdef readonly str base64
+    cdef readonly str jsonp
+
+
 cdef class FixedHeaders:
     cdef readonly tuple pairs
     cdef readonly bytes lines
@@ -42,4 +50,4 @@ cpdef bytes build_response(
     bytes status, bytes common, FixedHeaders first, FixedHeaders second, bytes body, bint with_body
 )
 cpdef bytes encode_headers(headers)
-cpdef tuple session_parameters(str query)
+cpdef SessionQuery read_session_query(str query)

@@ -1,7 +1,15 @@
 from collections.abc import Sequence
 from typing import final
 
-__all__ = ["FixedHeaders", "KnownHead", "KnownHeads", "encode_headers"]
+__all__ = [
+    "FixedHeaders",
+    "KnownHead",
+    "KnownHeads",
+    "SessionQuery",
+    "build_response",
+    "encode_headers",
+    "read_session_query",
+]
 
 @final
 class FixedHeaders:
@@ -38,6 +46,20 @@ class KnownHeads:
     ) -> KnownHead | None: ...
     def adopt(self, head: KnownHead) -> None: ...
 
+@final
+class SessionQuery:
+    def __init__(self, transport: str, sid: str, protocol: str, base64: str, jsonp: str | None) -> None: ...
+    @property
+    def transport(self) -> str: ...
+    @property
+    def sid(self) -> str: ...
+    @property
+    def protocol(self) -> str: ...
+    @property
+    def base64(self) -> str: ...
+    @property
+    def jsonp(self) -> str | None: ...
+
 def encode_headers(headers: Sequence[tuple[str, str]]) -> bytes: ...
 def build_response(
     status: bytes,
@@ -47,4 +69,4 @@ def build_response(
     body: bytes,
     with_body: bool,
 ) -> bytes: ...
-def session_parameters(query: str) -> tuple[str, str, str] | None: ...
+def read_session_query(query: str) -> SessionQuery | None: ...

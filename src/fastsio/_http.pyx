@@ -16,7 +16,15 @@ from cpython.unicode cimport (
 )
 from libc.string cimport memchr, memcmp, memcpy
 
-__all__ = ["FixedHeaders", "KnownHead", "KnownHeads", "encode_headers"]
+__all__ = [
+    "FixedHeaders",
+    "KnownHead",
+    "KnownHeads",
+    "SessionQuery",
+    "build_response",
+    "encode_headers",
+    "read_session_query",
+]
 
 cdef enum:
     MAX_HEAD = 4096             # longer heads are not kept
@@ -264,23 +272,36 @@ cdef str GET = "GET"
 cdef str POST = "POST"
 
 
-# The parameters of most sessions' first request, which is kept.
-cdef tuple OPENING = ("polling", "", "4")
-cdef tuple OPENING_WEBSOCKET = ("websocket", "", "4")
+# Queries of sessions
+
+@cython.final
+@cython.freelist(16)
+cdef class SessionQuery:
+    """The parameters of Engine.IO in a query: ``""`` where one is missing, but None for ``jsonp``."""
+
+    def __init__(self, str transport, str sid, str protocol, str base64, str jsonp):
+        self.transport = transport
+        self.sid = sid
+        self.protocol = protocol
+        self.base64 = base64
+        self.jsonp = jsonp
 
 
-cpdef tuple session_parameters(str query):
-    """The parameters ``transport``, ``sid`` and ``EIO`` of a query string, ``""`` where one is missing.
+# Of the first request of most sessions, which keep it.
+cdef SessionQuery POLLING = SessionQuery("polling", "", "4", "", None)
+cdef SessionQuery WEBSOCKET = SessionQuery("websocket", "", "4", "", None)
 
-    None if the query needs decoding. Of a repeated name the last value counts.
-    """
+
+cpdef SessionQuery read_session_query(str query):
+    """The parameters in a query string; None if it needs decoding. Of a repeated name the last one counts."""
     cdef const char* text
     cdef const char* start
     cdef const char* stop
     cdef const char* end
-    cdef const char* equals
-    cdef Py_ssize_t size = PyUnicode_GET_LENGTH(query), name, value
-    cdef str transport = "", sid = "", protocol = ""
+    cdef const char* value
+    cdef Py_ssize_t size = PyUnicode_GET_LENGTH(query), name, length
+    cdef str transport = "", sid = "", protocol = "", base64 = "", jsonp = None
+    cdef SessionQuery result
     if not query.isascii():
         return None
     text = <const char*>PyUnicode_1BYTE_DATA(query)
@@ -294,33 +315,41 @@ cpdef tuple session_parameters(str query):
         end = <const char*>memchr(start, c"&", stop - start)
         if end == NULL:
             end = stop
-        equals = <const char*>memchr(start, c"=", end - start)
-        if equals == NULL:
-            equals = end
-        name = equals - start
-        value = 0 if equals == end else end - equals - 1
-        if name == 3:
-            if memcmp(start, b"sid", 3) == 0:
-                sid = PyUnicode_Substring(query, end - value - text, end - text)
-            elif memcmp(start, b"EIO", 3) == 0:
-                if value == 1 and end[-1] == c"4":
-                    protocol = "4"
-                else:
-                    protocol = PyUnicode_Substring(query, end - value - text, end - text)
+        value = <const char*>memchr(start, c"=", end - start)
+        name = (end if value == NULL else value) - start
+        value = end if value == NULL else value + 1
+        length = end - value
+        if name == 3 and memcmp(start, b"sid", 3) == 0:
+            sid = PyUnicode_Substring(query, value - text, end - text)
+        elif name == 3 and memcmp(start, b"EIO", 3) == 0:
+            if length == 1 and value[0] == c"4":
+                protocol = "4"
+            else:
+                protocol = PyUnicode_Substring(query, value - text, end - text)
         elif name == 9 and memcmp(start, b"transport", 9) == 0:
-            if value == 7 and memcmp(end - 7, b"polling", 7) == 0:
+            if length == 7 and memcmp(value, b"polling", 7) == 0:
                 transport = "polling"
-            elif value == 9 and memcmp(end - 9, b"websocket", 9) == 0:
+            elif length == 9 and memcmp(value, b"websocket", 9) == 0:
                 transport = "websocket"
             else:
-                transport = PyUnicode_Substring(query, end - value - text, end - text)
+                transport = PyUnicode_Substring(query, value - text, end - text)
+        elif name == 3 and memcmp(start, b"b64", 3) == 0:
+            base64 = PyUnicode_Substring(query, value - text, end - text)
+        elif name == 1 and start[0] == c"j":
+            jsonp = PyUnicode_Substring(query, value - text, end - text)
         start = end + 1
-    if not sid and protocol is OPENING[2]:
-        if transport is OPENING_WEBSOCKET[0]:
-            return OPENING_WEBSOCKET
-        if transport is OPENING[0]:
-            return OPENING
-    return transport, sid, protocol
+    if protocol is POLLING.protocol and not sid and not base64 and jsonp is None:
+        if transport is WEBSOCKET.transport:
+            return WEBSOCKET
+        if transport is POLLING.transport:
+            return POLLING
+    result = SessionQuery.__new__(SessionQuery)
+    result.transport = transport
+    result.sid = sid
+    result.protocol = protocol
+    result.base64 = base64
+    result.jsonp = jsonp
+    return result
 
 
 # Responses
@@ -331,8 +360,11 @@ cpdef bytes encode_headers(headers):
     Raises:
         ValueError: one would break out of its line, or holds what HTTP cannot carry.
     """
-    cdef str text = "".join([f"{name}: {value}\r\n" for name, value in headers])
     cdef Py_ssize_t lines = len(headers)
+    cdef str text
+    if lines == 0:
+        return b""
+    text = "".join([f"{name}: {value}\r\n" for name, value in headers])
     if text.count("\n") != lines or text.count("\r") != lines or "\0" in text:
         raise ValueError("a header holds a line break or a NUL")
     return text.encode("latin-1")

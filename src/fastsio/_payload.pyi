@@ -38,7 +38,6 @@ def decode_payload(
     body: bytes | bytearray | memoryview,
     protocol: int = 4,
     binary: bool = False,
-    *,
     max_packets: int = 0,
 ) -> list[tuple[int | None, str | bytes | None]]: ...
 def encode_jsonp(index: str, payload: bytes) -> bytes: ...

@@ -492,7 +492,7 @@ cdef bytes join_parts(tuple packets, int protocol, bint binary, Part* parts):
     return result
 
 
-def encode_payload(packets, int protocol=4, bint binary=True):
+cpdef bytes encode_payload(packets, int protocol=4, bint binary=True):
     """The body of a polling response or request (Engine.IO protocol, "Payload encoding").
 
     Protocol 4 joins the packets with U+001E; bytes become base64. Protocol 3 puts a length before each: text
@@ -657,7 +657,7 @@ cdef int decode_byte_lengths(
     return 0
 
 
-def decode_payload(body, int protocol=4, bint binary=False, *, Py_ssize_t max_packets=0):
+cpdef list decode_payload(body, int protocol=4, bint binary=False, Py_ssize_t max_packets=0):
     """The packets of a polling body, in order.
 
     Args:

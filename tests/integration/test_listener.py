@@ -38,7 +38,8 @@ from wsproto.extensions import PerMessageDeflate
 
 from fastsio._frames import build_frame
 from fastsio.engine.request import Request, Response
-from fastsio.net.http import HttpExchange, HttpProtocol
+from fastsio.net.exchange import HttpExchange
+from fastsio.net.http import HttpProtocol
 from fastsio.net.listener import Listener
 from fastsio.net.static import StaticFiles
 from fastsio.net.websocket import WebSocketConnection

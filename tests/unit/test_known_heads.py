@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 
-from fastsio._http import FixedHeaders, KnownHead, KnownHeads, build_response, session_parameters
+from fastsio._http import (
+    FixedHeaders,
+    KnownHead,
+    KnownHeads,
+    SessionQuery,
+    build_response,
+    read_session_query,
+)
 from fastsio.engine.request import Request, Response, parse_query
 from fastsio.net.http import HttpProtocol
 from fastsio.net.hub import Hub
@@ -231,6 +238,10 @@ def test_a_head_is_learned_from_its_request_only() -> None:
     assert (heads.path(other), heads.query_string(other)) == ("/c", None)
 
 
+def asked(query: str) -> SessionQuery:
+    return Request("GET", f"/?{query}", {}, exchange=None).session_query()  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     "query",
     [
@@ -238,23 +249,23 @@ def test_a_head_is_learned_from_its_request_only() -> None:
         "EIO=4",
         "EIO=3&transport=polling&t=1&sid=a",
         "sid=a&sid=b&sid",
-        "sid=&EIO=44&transport=x",
+        "sid=&EIO=44&transport=x&b64=1&j=0",
+        "j&b64",
         "&&=&sid==a=",
     ],
 )
 def test_the_parameters_of_a_session_are_those_of_the_query(query: str) -> None:
     found = parse_query(query)
-    expected = (found.get("transport", ""), found.get("sid", ""), found.get("EIO", ""))
-    assert session_parameters(query) == expected
-    request = Request("GET", f"/?{query}", {}, exchange=None)  # type: ignore[arg-type]
-    assert request.parameters() == expected
+    expected = [found.get("transport", ""), found.get("sid", ""), found.get("EIO", ""), found.get("b64", "")]
+    for given in (read_session_query(query), asked(query)):
+        assert given is not None and given.jsonp == found.get("j")
+        assert [given.transport, given.sid, given.protocol, given.base64] == expected
 
 
 @pytest.mark.parametrize("query", ["sid=%61", "sid=a+b", "sid=a#sid=b", "sid=\u00e4"])
 def test_a_query_that_needs_decoding_is_left_to_the_parser(query: str) -> None:
-    assert session_parameters(query) is None
-    request = Request("GET", f"/?{query}", {}, exchange=None)  # type: ignore[arg-type]
-    assert request.parameters() == ("", parse_query(query)["sid"], "")
+    assert read_session_query(query) is None
+    assert asked(query).sid == parse_query(query)["sid"]
 
 
 def test_fixed_headers_are_headers() -> None:

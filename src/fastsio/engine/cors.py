@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+from fastsio._http import FixedHeaders, encode_headers
 from fastsio.engine.request import Headers, Request, Response
 from fastsio.exceptions import OptionError
 from fastsio.options import CorsOption
@@ -26,6 +27,9 @@ _KEYS = {
     "options_success_status",
 }
 _DEFAULT_PORT = {"http": "80", "https": "443"}
+# What is known of so many origins is kept, if they are no longer than that.
+_MAX_KEPT = 256
+_MAX_KEPT_SIZE = 256
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -64,6 +68,11 @@ class CorsPolicy:
         self.enabled = origin is not None and origin is not False
         self._fixed: str | None = None
         self._test: Callable[[str], object] = lambda origin: False
+        # Whether an origin gets the same verdict each time, which a function need not give.
+        self._constant = not callable(origin)
+        self._verdicts: dict[tuple[str, str, str], bool] = {}
+        self._answers: dict[tuple[str, bool], FixedHeaders] = {}
+        self._plain_answer: FixedHeaders | None = None
         if self.enabled:
             self._fixed, self._test = _compile(origin)
         credentials = settings.get("credentials")
@@ -76,20 +85,33 @@ class CorsPolicy:
         max_age = settings.get("max_age")
         self._max_age = None if max_age is None else str(int(max_age))
         self._preflight_status = int(settings.get("options_success_status", 204))
+        values = (self._fixed or "", self._methods, self._allowed_headers, self._exposed_headers)
+        try:
+            encode_headers([("", value) for value in values])
+        except ValueError as error:
+            raise OptionError(f"option cors: {error}") from error
 
     def refused_origin(self, request: Request, host: str) -> str | None:
         """The origin for whose sake a request may not be served; None if it may.
 
         Requests without an Origin do not come from a page and pass, but for scripts (JSONP).
         """
-        origin = request.headers.get("origin")
+        origin = request.header("origin")
         if origin is None:
-            if "j" not in request.query:
+            if request.session_query().jsonp is None:
                 return None
             origin = _origin_of_script(request)
-        if origin is None or same_origin(origin, host, request.scheme) or self._names(origin):
-            return None
-        return origin
+            if origin is None:
+                return None
+        key = (origin, host, request.scheme)
+        allowed = self._verdicts.get(key)
+        if allowed is None:
+            allowed = same_origin(origin, host, request.scheme) or self._names(origin)
+            if self._constant and len(origin) + len(host) <= _MAX_KEPT_SIZE:
+                if len(self._verdicts) >= _MAX_KEPT:
+                    self._verdicts.clear()
+                self._verdicts[key] = allowed
+        return None if allowed else origin
 
     def _names(self, origin: str) -> bool:
         """Whether the option opens the server to ``origin``."""
@@ -107,13 +129,32 @@ class CorsPolicy:
             return False
         return bool(verdict)
 
+    def fixed(self, request: Request) -> FixedHeaders | None:
+        """The CORS headers of a response to ``request``, encoded; None if there are none."""
+        if not self.enabled:
+            return None
+        origin = request.header("origin")
+        if origin is None:
+            if self._plain_answer is None:
+                self._plain_answer = FixedHeaders(self.headers(request))
+            return self._plain_answer
+        key = (origin, request.session_query().protocol == "3")
+        answer = self._answers.get(key)
+        if answer is None:
+            answer = FixedHeaders(self.headers(request))
+            if self._constant and len(origin) <= _MAX_KEPT_SIZE:
+                if len(self._answers) >= _MAX_KEPT:
+                    self._answers.clear()
+                self._answers[key] = answer
+        return answer
+
     def headers(self, request: Request) -> Headers:
         """The CORS headers of a response to ``request``."""
         if not self.enabled:
             return []
         headers: Headers = []
-        fixed, credentials, origin = self._fixed, self._credentials, request.headers.get("origin")
-        if origin is not None and request.query.get("EIO") == "3":
+        fixed, credentials, origin = self._fixed, self._credentials, request.header("origin")
+        if origin is not None and request.session_query().protocol == "3":
             credentials = self._credentials_v2
             if credentials and fixed == "*":
                 fixed = None  # browsers refuse it then

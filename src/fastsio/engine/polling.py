@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from fastsio._http import FixedHeaders
 from fastsio._payload import (
     EnginePacketType,
     decode_jsonp_body,
@@ -13,7 +14,7 @@ from fastsio._payload import (
     encode_jsonp,
     encode_payload,
 )
-from fastsio.engine.request import Headers, Request, Response
+from fastsio.engine.request import Headers, Request, Response, fixed_response
 from fastsio.exceptions import PacketError
 from fastsio.types import DisconnectReason
 
@@ -26,9 +27,10 @@ logger = logging.getLogger("fastsio.engine")
 
 Packets = Sequence[tuple[int, str | bytes | None]]
 
-_TEXT = ("Content-Type", "text/plain; charset=UTF-8")
-_BINARY = ("Content-Type", "application/octet-stream")
 _NO_STORE = ("Cache-Control", "no-store")
+_TEXT = FixedHeaders([("Content-Type", "text/plain; charset=UTF-8"), _NO_STORE])
+_BINARY = FixedHeaders([("Content-Type", "application/octet-stream"), _NO_STORE])
+_OK = FixedHeaders([("Content-Type", "text/html"), _NO_STORE])
 _NOOP = (int(EnginePacketType.NOOP), None)
 _CLOSE = (int(EnginePacketType.CLOSE), None)
 
@@ -38,13 +40,14 @@ class PollingTransport:
 
     def __init__(self, session: Session, request: Request, headers: Headers) -> None:
         """``request`` is the handshake: the first GET that waits. ``headers`` go with its answer."""
-        jsonp = request.query.get("j")
         self.session = session
         self.poll: Request | None = request
         request.exchange.on_abort = self._on_poll_aborted
         self._handshake_headers: Headers | None = headers
         self._post: Request | None = None
-        self._jsonp = jsonp
+        self._jsonp: str | None = request.session_query().jsonp
+        # The client's name, once it is known to be none that needs care.
+        self._agent: str | None = ""
 
     def on_request(self, request: Request) -> None:
         """A request of the session, after all checks that need no session."""
@@ -63,11 +66,12 @@ class PollingTransport:
             self._overlap(request)
             return
         self.poll = request
-        request.exchange.on_abort = self._on_poll_aborted
         if session.ready_state == "closing":
             session.closing_poll(self)
         else:
             session.flush()
+        if self.poll is request:
+            request.exchange.on_abort = self._on_poll_aborted
 
     def send(self, packets: Packets, compress: bool) -> None:
         """Answer the open poll with ``packets``."""
@@ -78,24 +82,23 @@ class PollingTransport:
         # A script tag cannot take bytes, so JSONP gets binary in its text form whatever was agreed.
         binary = session.protocol == 3 and session.supports_binary and self._jsonp is None
         body = encode_payload(packets, session.protocol, binary)
-        content_type = _TEXT
-        if binary and any(isinstance(data, bytes) for _, data in packets):
-            content_type = _BINARY
         session.counters.packets_sent += len(packets)
         session.counters.bytes_sent += len(body)
         if self._jsonp is not None:
             body = encode_jsonp(self._jsonp, body)
-        headers: Headers = [content_type, _NO_STORE]
-        initial = self._handshake_headers is not None
-        if self._handshake_headers is not None:
-            headers += self._handshake_headers
-            self._handshake_headers = None
+        encoding = None
         if compress:
-            accept = request.headers.get("accept-encoding")
-            body, encoding = session.server.http_compression.apply(body, accept)
-            if encoding is not None:
-                headers.append(("Content-Encoding", encoding))
-        self._respond(request, Response(200, headers, body), initial)
+            accept = request.header("accept-encoding")
+            if accept is not None:
+                body, encoding = session.server.http_compression.apply(body, accept)
+        response = fixed_response(200, _BINARY if binary and _holds_bytes(packets) else _TEXT, body)
+        initial = self._handshake_headers is not None
+        if self._handshake_headers:
+            response.headers.extend(self._handshake_headers)
+        self._handshake_headers = None
+        if encoding is not None:
+            response.headers.append(("Content-Encoding", encoding))
+        self._respond(request, response, initial)
 
     def release(self) -> None:
         """Answer the open poll, if any: with what waits for it, else with a noop."""
@@ -131,10 +134,11 @@ class PollingTransport:
             self._respond(request, Response(400))
             return
         self._post = request
-        request.exchange.on_abort = self._on_post_aborted
         request.exchange.read_body(
             session.server.options.max_http_buffer_size, self._on_body, self._on_too_large
         )
+        if self._post is request:
+            request.exchange.on_abort = self._on_post_aborted
 
     def _on_body(self, body: bytes) -> None:
         request, self._post = self._post, None
@@ -148,7 +152,7 @@ class PollingTransport:
         if error is not None:
             logger.info("session %s: %s; closing it", session.id, error)
             self._fail(DisconnectReason.PARSE_ERROR, error)
-        self._respond(request, Response(200, [("Content-Type", "text/html"), _NO_STORE], b"ok"))
+        self._respond(request, fixed_response(200, _OK, b"ok"))
 
     def _on_post_aborted(self) -> None:
         self._post = None
@@ -167,7 +171,7 @@ class PollingTransport:
         binary = session.protocol == 3 and _is_binary(request)
         limit = session.server.options.max_packets_per_payload
         try:
-            return decode_payload(body, session.protocol, binary, max_packets=limit), None
+            return decode_payload(body, session.protocol, binary, limit), None
         except PacketError as error:
             # It is kept by the frames of the callers, which its traceback would keep in turn.
             return error.packets, error.with_traceback(None)
@@ -199,12 +203,19 @@ class PollingTransport:
         self._respond(request, Response(500 if self.session.protocol == 3 else 400))
 
     def _respond(self, request: Request, response: Response, initial: bool = False) -> None:
-        agent = request.headers.get("user-agent", "")
-        if ";MSIE" in agent or "Trident/" in agent:
-            response.headers.append(("X-XSS-Protection", "0"))
+        agent = request.header("user-agent")
+        if agent is not None and agent is not self._agent:
+            if ";MSIE" in agent or "Trident/" in agent:
+                response.headers.append(("X-XSS-Protection", "0"))
+            else:
+                self._agent = agent
         request.exchange.on_abort = None
-        self.session.server.respond(request, response, initial=initial)
+        self.session.server.respond(request, response, initial)
 
 
 def _is_binary(request: Request) -> bool:
-    return request.headers.get("content-type") == "application/octet-stream"
+    return request.header("content-type") == "application/octet-stream"
+
+
+def _holds_bytes(packets: Packets) -> bool:
+    return any(isinstance(data, bytes) for _, data in packets)

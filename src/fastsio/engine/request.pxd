@@ -1,7 +1,7 @@
 # The layout of the compiled classes; request.py is the source of their methods.
 
 cimport cython
-from fastsio._http cimport FixedHeaders, KnownHead, build_response, session_parameters
+from fastsio._http cimport FixedHeaders, KnownHead, SessionQuery, build_response, read_session_query
 
 
 @cython.freelist(16)
@@ -36,13 +36,15 @@ cdef class Request:
         public bint upgrade
         KnownHead _head
         dict _headers
-        tuple _parameters
         dict _query
+        SessionQuery _session_query
         str _target
         str _varying
 
     cpdef str header(self, str name)
-    cpdef tuple parameters(self)
+
+    @cython.locals(found=SessionQuery)
+    cpdef SessionQuery session_query(self)
 
 
 @cython.locals(request=Request)

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 from urllib.parse import unquote_plus
 
-from fastsio._http import FixedHeaders, KnownHead, build_response, session_parameters
+from fastsio._http import FixedHeaders, KnownHead, SessionQuery, build_response, read_session_query
 from fastsio.options import DeflateOptions
 
 __all__ = ["App", "Exchange", "Headers", "Request", "Response", "WebSocket", "WebSocketReceiver"]
@@ -198,7 +198,7 @@ class Request:
         self.scheme = scheme
         self.upgrade = upgrade
         self._query: dict[str, str] | None = None
-        self._parameters: tuple[str, str, str] | None = None
+        self._session_query: SessionQuery | None = None
 
     @property
     def target(self) -> str:
@@ -228,17 +228,19 @@ class Request:
             headers = head.headers
         return headers.get(name)
 
-    def parameters(self) -> tuple[str, str, str]:
-        """``transport``, ``sid`` and ``EIO`` of the query, ``""`` where one is missing."""
-        parameters = self._parameters
-        if parameters is None:
+    def session_query(self) -> SessionQuery:
+        """The parameters that concern the session."""
+        found = self._session_query
+        if found is None:
             if self._query is None:
-                parameters = session_parameters(self.query_string)
-            if parameters is None:
-                query = self.query
-                parameters = (query.get("transport", ""), query.get("sid", ""), query.get("EIO", ""))
-            self._parameters = parameters
-        return parameters
+                found = read_session_query(self.query_string)
+            if found is None:
+                get = self.query.get
+                found = SessionQuery(
+                    get("transport", ""), get("sid", ""), get("EIO", ""), get("b64", ""), get("j")
+                )
+            self._session_query = found
+        return found
 
     @property
     def query(self) -> dict[str, str]:
@@ -272,7 +274,7 @@ def known_request(
     request._target = path if query_string is None else None
     request.query_string = "" if query_string is None else query_string
     request._query = None
-    request._parameters = None
+    request._session_query = None
     request._headers = None
     request._head = head
     request._varying = varying

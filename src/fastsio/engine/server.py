@@ -8,7 +8,7 @@ import ipaddress
 import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +52,8 @@ class EngineCore(EventEmitter):
         self.path = options.path.rstrip("/") + "/"
         self.sessions: dict[str, Session] = {}
         self.counters = Counters()
+        # The part of the open packet behind the id, by protocol and by whether an upgrade is offered.
+        self._opening: dict[tuple[int, bool], str] = {}
         self.http_compression = HttpCompression(options.http_compression)
         self._cors = CorsPolicy(options.cors)
         cookie = options.cookie
@@ -66,8 +68,8 @@ class EngineCore(EventEmitter):
         # Whether somebody listens to the packets of all sessions.
         self._observes = False
         self._fixed_clock = clock is not None
-        if clock is not None:
-            self.clock = clock
+        self._clock = clock
+        self._timers: TimerWheel | None = None
 
     # -- options that can be changed ------------------------------------------------------------------
 
@@ -81,6 +83,7 @@ class EngineCore(EventEmitter):
         self._cors = CorsPolicy(options.cors)
         self.path = options.path.rstrip("/") + "/"
         self.options = options
+        self._opening.clear()
 
     def allows_origin(self, request: Request) -> bool:
         """Whether option ``cors`` lets the page in that ``request`` comes from."""
@@ -107,40 +110,45 @@ class EngineCore(EventEmitter):
         """The open sessions by id."""
         return self.sessions
 
-    @cached_property
+    @property
     def clock(self) -> Clock:
         """The running event loop, or the clock given at construction."""
-        return asyncio.get_running_loop()
+        clock = self._clock
+        if clock is None:
+            clock = self._clock = asyncio.get_running_loop()
+        return clock
 
-    @cached_property
+    @property
     def timers(self) -> TimerWheel:
         """The deadlines of all sessions."""
-        options = self.options
-        shortest = min(
-            options.ping_interval, options.ping_timeout, options.upgrade_timeout, options.close_timeout
-        )
-        return TimerWheel(self.clock, max(0.001, min(0.05, shortest / 20)))
+        timers = self._timers
+        if timers is None:
+            options = self.options
+            shortest = min(
+                options.ping_interval, options.ping_timeout, options.upgrade_timeout, options.close_timeout
+            )
+            timers = self._timers = TimerWheel(self.clock, max(0.001, min(0.05, shortest / 20)))
+        return timers
 
     def handshake_data(self, session: Session) -> str:
         """The JSON of the open packet (Engine.IO protocol, "Handshake"), keys in the reference's order."""
-        data: dict[str, Any] = {
-            "sid": session.id,
-            "upgrades": self._upgrades(session),
-            "pingInterval": round(self.options.ping_interval * 1000),
-            "pingTimeout": round(self.options.ping_timeout * 1000),
-        }
-        if session.protocol == 4:
-            data["maxPayload"] = self.options.max_http_buffer_size
-        return orjson.dumps(data).decode()
+        kind = (session.protocol, session.polling is not None)
+        rest = self._opening.get(kind)
+        if rest is None:
+            rest = self._opening[kind] = self._opening_of(*kind)
+        return f'{{"sid":{orjson.dumps(session.id).decode()},{rest}'
 
-    def _upgrades(self, session: Session) -> list[str]:
-        if (
-            session.transport == "polling"
-            and self.options.allow_upgrades
-            and "websocket" in self.options.transports
-        ):
-            return ["websocket"]
-        return []
+    def _opening_of(self, protocol: int, polling: bool) -> str:
+        options = self.options
+        upgrade = polling and options.allow_upgrades and "websocket" in options.transports
+        data: dict[str, Any] = {
+            "upgrades": ["websocket"] if upgrade else [],
+            "pingInterval": round(options.ping_interval * 1000),
+            "pingTimeout": round(options.ping_timeout * 1000),
+        }
+        if protocol == 4:
+            data["maxPayload"] = options.max_http_buffer_size
+        return orjson.dumps(data).decode()[1:]
 
     # -- requests -------------------------------------------------------------------------------------
 
@@ -163,7 +171,7 @@ class EngineCore(EventEmitter):
         try:
             self._check_origin(request)
             if request.method == "OPTIONS" and self._cors.enabled:
-                self.respond(request, self._cors.preflight(request), cors=False)
+                self.respond(request, self._cors.preflight(request), False, False)
             elif self._middlewares:
                 self._start(request, self._pass_middlewares(request))
             else:
@@ -172,8 +180,9 @@ class EngineCore(EventEmitter):
             self.refuse(request, refusal)
 
     def _serve(self, request: Request) -> None:
-        transport = self._check_transport(request)
-        sid = request.query.get("sid")
+        query = request.session_query()
+        transport = self._check_transport(request, query.transport)
+        sid = query.sid
         if sid:
             self._serve_session(request, sid, transport)
             return
@@ -182,7 +191,8 @@ class EngineCore(EventEmitter):
         if transport == "websocket" and not request.upgrade:
             raise Refusal(errors.BAD_REQUEST, context={"name": "TRANSPORT_HANDSHAKE_ERROR"})
         if self.options.allow_request is None and self.options.generate_id is None:
-            self._handshake(request, transport, self._check_protocol(request), generate_id())
+            protocol = self._check_protocol(request)
+            self._handshake(request, transport, protocol, generate_id())
         else:
             self._start(request, self._ask_and_handshake(request, transport))
 
@@ -194,19 +204,15 @@ class EngineCore(EventEmitter):
         self._fire("connection_error", (refusal,), None, True, False)
         self.respond(request, refusal_response(refusal, request.upgrade))
 
-    def respond(
-        self, request: Request, response: Response, *, initial: bool = False, cors: bool = True
-    ) -> None:
+    def respond(self, request: Request, response: Response, initial: bool = False, cors: bool = True) -> None:
         """Send a response with the headers that policies and listeners add."""
         if cors:
-            response.headers.extend(self._cors.headers(request))
-        self._add_headers(request, response.headers, initial)
+            response.add_fixed(self._cors.fixed(request))
+        if initial and self.has_listeners("initial_headers"):
+            self._fire("initial_headers", (response.headers, request), None, False, False)
+        if self.has_listeners("headers"):
+            self._fire("headers", (response.headers, request), None, False, False)
         request.exchange.respond(response)
-
-    def _add_headers(self, request: Request, headers: Headers, initial: bool) -> None:
-        if initial:
-            self._fire("initial_headers", (headers, request), None, False, False)
-        self._fire("headers", (headers, request), None, False, False)
 
     def _check_origin(self, request: Request) -> None:
         host = self._forwarded(request)
@@ -223,10 +229,11 @@ class EngineCore(EventEmitter):
 
     def _forwarded(self, request: Request) -> str:
         """Take a trusted proxy's word for address and scheme; gives the host the client asked for."""
-        host = request.headers.get("host", "")
+        host = request.header("host") or ""
         if not self._proxies or not self._trusted(request.remote_address):
             return host
-        hops = [hop.strip() for hop in request.headers.get("x-forwarded-for", "").split(",") if hop.strip()]
+        forwarded = request.header("x-forwarded-for") or ""
+        hops = [hop.strip() for hop in forwarded.split(",") if hop.strip()]
         while len(hops) > 1 and self._trusted(hops[-1]):
             hops.pop()
         if hops:
@@ -244,11 +251,10 @@ class EngineCore(EventEmitter):
             parsed = parsed.ipv4_mapped
         return any(parsed in network for network in self._proxies)
 
-    def _check_transport(self, request: Request) -> str:
-        transport = request.query.get("transport", "")
+    def _check_transport(self, request: Request, transport: str) -> str:
         if transport not in self.options.transports:
             raise Refusal(errors.TRANSPORT_UNKNOWN, context={"transport": transport})
-        origin = request.headers.get("origin")
+        origin = request.header("origin")
         if origin is not None and not valid_origin(origin):
             raise Refusal(errors.BAD_REQUEST, context={"name": "INVALID_ORIGIN", "origin": origin})
         return transport
@@ -329,7 +335,7 @@ class EngineCore(EventEmitter):
             raise Refusal(errors.BAD_REQUEST, context={"name": "PROTOCOL_MISMATCH"})
         if request.upgrade:
             if transport == "websocket" and self.options.allow_upgrades and session.upgradable:
-                probe = Probe(session, not request.query.get("b64"))
+                probe = Probe(session, not request.session_query().base64)
                 websocket = self._accept(request, probe)
                 if websocket is not None:
                     # A listener of "headers" may have closed the session.
@@ -352,7 +358,9 @@ class EngineCore(EventEmitter):
 
     def _accept(self, request: Request, receiver: WebSocketReceiver) -> WebSocket | None:
         headers = self._cors.headers(request)
-        self._add_headers(request, headers, not request.query.get("sid"))
+        if not request.session_query().sid:
+            self._fire("initial_headers", (headers, request), None, False, False)
+        self._fire("headers", (headers, request), None, False, False)
         return request.exchange.accept_websocket(
             receiver,
             headers=headers,
@@ -413,12 +421,12 @@ class EngineCore(EventEmitter):
         """A server outlives loops that end, one test's after another's: it goes on with the running one."""
         if not self._fixed_clock:
             loop = asyncio.get_running_loop()
-            if self.clock is not loop:
+            if self._clock is not loop:
                 # The sessions there were went with their loop.
                 self.sessions.clear()
                 self._dirty.clear()
-                self.__dict__.pop("timers", None)
-                self.clock = loop
+                self._timers = None
+                self._clock = loop
 
     # -- bookkeeping ----------------------------------------------------------------------------------
 
@@ -435,9 +443,11 @@ class EngineCore(EventEmitter):
 
     def forget(self, session: Session) -> None:
         """A session is over."""
-        self.timers.cancel(session)
-        if self.sessions.get(session.id) is session:
-            del self.sessions[session.id]
+        if self._timers is not None:
+            self._timers.cancel(session)
+        sessions, sid = self.sessions, session.id
+        if sessions.get(sid) is session:
+            del sessions[sid]
 
     def close_sessions(self) -> None:
         """End every session; what is queued leaves with the close where it can leave now."""
@@ -472,4 +482,4 @@ class _Hook:
 
 def _protocol_of(request: Request) -> int:
     # The reference reads anything but "4" as protocol 3.
-    return 4 if request.query.get("EIO") == "4" else 3
+    return 4 if request.session_query().protocol == "4" else 3

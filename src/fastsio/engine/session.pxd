@@ -3,6 +3,11 @@
 from fastsio._codec cimport EncodedPacket
 from fastsio._emitter cimport EventEmitter
 from fastsio.engine.counters cimport Counters
+from fastsio.engine.request cimport Request
+from fastsio.engine.sink cimport FunctionSink, Sink
+from fastsio.engine.timers cimport TimerWheel
+
+cimport cython
 
 
 cdef class Session(EventEmitter):
@@ -11,26 +16,37 @@ cdef class Session(EventEmitter):
         readonly Counters counters
         public str id
         public int protocol
-        public object request
+        public Request request
         public str ready_state
         public bint upgraded
         public bint supports_binary
-        public object deadline
-        public object tick
+        public double deadline
+        public long long tick
         readonly list _buffer
         readonly Py_ssize_t _buffered_bytes
-        object _close_sink
         bint _compress
         bint _extended
-        object _frame_sink
-        object _message_sink
         int _phase
         bint _observed
         object _polling
         object _probe
+        Sink _sink
         object _websocket
         object __weakref__
 
     cpdef send_encoded(self, EncodedPacket packet, bint compress=*)
     cpdef on_text(self, bytes payload)
     cpdef int _listened(self, str event) except -1
+    cpdef flush(self)
+    cdef _take_buffer(self)
+    cpdef on_polled_packet(self, kind, data)
+    cdef _on_packet(self, kind, data)
+    cdef _on_message(self, data)
+
+    @cython.locals(sink=Sink)
+    cpdef end(self, reason, description=*)
+    cpdef attach(self, Sink sink)
+
+    @cython.locals(timers=TimerWheel)
+    cpdef _open(self)
+    cpdef open_websocket(self, websocket)

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 from fastsio._emitter import EventEmitter
 from fastsio._payload import EnginePacketType, decode_engine_packet, encode_engine_packet
 from fastsio.engine.counters import count
-from fastsio.engine.polling import PollingTransport
 from fastsio.engine.request import Request, WebSocket
+from fastsio.engine.sink import FunctionSink, Sink
 from fastsio.engine.tap import EnginePacket, Tap
 from fastsio.exceptions import PacketError, PayloadTooLarge
 from fastsio.types import POLLING, WEBSOCKET, DisconnectReason, TransportName
 
 if TYPE_CHECKING:
     from fastsio._codec import EncodedPacket
+    from fastsio.engine.polling import PollingTransport
     from fastsio.engine.server import EngineCore
     from fastsio.engine.upgrade import Probe
 
@@ -64,7 +65,7 @@ class Session(EventEmitter):
         self.request = request
         self.ready_state = "opening"
         self.upgraded = False
-        self.supports_binary = not request.query.get("b64")
+        self.supports_binary = not self.request.session_query().base64
         self.deadline = 0.0
         self.tick = 0
         self._websocket: WebSocket | None = None
@@ -78,9 +79,7 @@ class Session(EventEmitter):
         self._extended = False
         # Whether somebody listens to the events of single packets.
         self._observed = False
-        self._frame_sink: Callable[[bytes], None] | None = None
-        self._message_sink: Callable[[str | bytes], None] | None = None
-        self._close_sink: Callable[[DisconnectReason, Any], None] | None = None
+        self._sink: Sink | None = None
 
     # -- facts ----------------------------------------------------------------------------------------
 
@@ -126,9 +125,11 @@ class Session(EventEmitter):
         :param message_sink: gets every other message, ``str`` or ``bytes``.
         :param close_sink: gets ``(reason, description)``.
         """
-        self._frame_sink = frame_sink
-        self._message_sink = message_sink
-        self._close_sink = close_sink
+        self.attach(FunctionSink(frame_sink, message_sink, close_sink))
+
+    def attach(self, sink: Sink) -> None:
+        """Let ``sink`` take messages instead of listeners."""
+        self._sink = sink
 
     # -- opening --------------------------------------------------------------------------------------
 
@@ -150,8 +151,9 @@ class Session(EventEmitter):
         initial = self.server.options.initial_packet
         if initial is not None:
             self.send(initial)
-        interval, timeout = self.server.options.ping_interval, self.server.options.ping_timeout
-        self.server.timers.arm(self, interval if self.protocol == 4 else interval + timeout)
+        options, timers = self.server.options, self.server.timers
+        delay = options.ping_interval
+        timers.arm(self, delay if self.protocol == 4 else delay + options.ping_timeout)
 
     # -- sending --------------------------------------------------------------------------------------
 
@@ -298,8 +300,8 @@ class Session(EventEmitter):
         if self._phase != _PING_DUE:
             self._note_traffic(payload)
         if payload and payload[0] == _TEXT_MESSAGE:
-            if self._frame_sink is not None:
-                self._frame_sink(payload)
+            if self._sink is not None:
+                self._sink.on_frame(payload)
             else:
                 self._on_message(payload[1:].decode())
             return
@@ -373,8 +375,8 @@ class Session(EventEmitter):
             self.end(DisconnectReason.TRANSPORT_ERROR, error)
 
     def _on_message(self, data: str | bytes) -> None:
-        if self._message_sink is not None:
-            self._message_sink(data)
+        if self._sink is not None:
+            self._sink.on_message(data)
         else:
             self._fire("message", (data,), None, False, False)
 
@@ -388,7 +390,7 @@ class Session(EventEmitter):
             self._websocket = Tap(self, websocket)
 
     def _listened(self, event: str) -> int:
-        if event in _OBSERVED or (event == "message" and self._message_sink is not None):
+        if event in _OBSERVED or (event == "message" and self._sink is not None):
             self.observe()
         return 0
 
@@ -412,7 +414,7 @@ class Session(EventEmitter):
         if kind == MESSAGE:
             message = "" if data is None else data
             self._fire("data", (message,), None, True, False)
-            if self._message_sink is not None:
+            if self._sink is not None:
                 self._fire("message", (message,), None, True, False)
 
     def note_created(self, packets: Sequence[tuple[int | None, str | bytes | None]]) -> None:
@@ -552,11 +554,11 @@ class Session(EventEmitter):
             polling.close()
         if websocket is not None:
             websocket.close()
-        close_sink = self._close_sink
+        sink = self._sink
         # Sinks and listeners tend to hold this session: let reference counting free all.
-        self._frame_sink = self._message_sink = self._close_sink = None
-        if close_sink is not None:
-            close_sink(reason, description)
+        self._sink = None
+        if sink is not None:
+            sink.on_close(reason, description)
         self._fire("close", (reason, description), None, True, False)
         self.remove_all_listeners()
 

@@ -3,6 +3,7 @@
 cimport cython
 from fastsio._http cimport encode_headers
 from fastsio.engine.request cimport Request, Response
+from fastsio.net.websocket cimport check_handshake
 
 
 cdef class Channel:

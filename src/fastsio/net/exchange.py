@@ -127,8 +127,8 @@ class HttpExchange:
         try:
             if not request.upgrade or self.version_1_0 or not protocol.is_next(self):
                 raise BadHandshake(400, "not a WebSocket handshake")
-            handshake = check_handshake(request, max_message_size, per_message_deflate)
-            head = handshake.head + encode_headers(headers) + b"\r\n"
+            start, deflate = check_handshake(request, max_message_size, per_message_deflate)
+            head = start + encode_headers(headers) + b"\r\n"
         except BadHandshake as error:
             version: Headers = [("Sec-WebSocket-Version", "13")] if error.status == 426 else []
             self.respond(plain_response(error.status, str(error), version))
@@ -138,7 +138,7 @@ class HttpExchange:
             self.respond(plain_response(500))
             return None
         self.answered = True
-        return protocol.hand_over(receiver, head, handshake.deflate, max_message_size, max_buffered_bytes)
+        return protocol.hand_over(receiver, head, deflate, max_message_size, max_buffered_bytes)
 
     def abort(self) -> None:
         """Destroy the connection without an answer."""

@@ -19,7 +19,7 @@ from fastsio.net.headers import header_name, header_value
 from fastsio.net.hub import Hub
 from fastsio.net.websocket import WebSocketConnection
 
-__all__ = ["HttpExchange", "HttpProtocol"]
+__all__ = ["HttpProtocol"]
 
 logger = logging.getLogger("fastsio.net")
 
@@ -593,6 +593,7 @@ class HttpProtocol(Channel):
             max_message_size=max_message_size,
             max_buffered_bytes=max_buffered_bytes,
             reading=self._feeding,
+            secure=self._scheme == "https",
         )
         websocket.writable = not self._write_paused
         self._phase = _CLOSED

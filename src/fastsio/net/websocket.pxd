@@ -1,7 +1,10 @@
 # The layout of the compiled class; websocket.py is the source of its methods.
 
 from fastsio._frames cimport FrameParser
+from fastsio.engine.request cimport Request
 from fastsio.net.hub cimport Hub
+
+cimport cython
 
 
 cdef class WebSocketConnection:
@@ -19,9 +22,18 @@ cdef class WebSocketConnection:
         Py_ssize_t _pending
         bytes _ping
         bint _reading
+        bint _secure
         int _state
         object _transport
         object __weakref__
 
     cpdef write_frames(self, bytes frames)
     cpdef flush(self)
+    cdef _on_close_frame(self, bytes payload)
+    cdef _end(self)
+    cdef _report(self, int code, str reason, str error)
+    cdef _arm(self)
+
+
+@cython.locals(key=bytes, head=bytes)
+cpdef tuple check_handshake(Request request, Py_ssize_t max_message_size, per_message_deflate)

@@ -30,7 +30,7 @@ from fastsio.engine.timers import Deadline
 from fastsio.net.hub import Hub
 from fastsio.options import DeflateOptions
 
-__all__ = ["BadHandshake", "Handshake", "WebSocketConnection", "check_handshake"]
+__all__ = ["BadHandshake", "WebSocketConnection", "check_handshake"]
 
 logger = logging.getLogger("fastsio.net")
 
@@ -54,22 +54,13 @@ class BadHandshake(Exception):
         self.status = status
 
 
-class Handshake:
-    """A checked opening handshake: the head of the 101 response, without its last empty line."""
-
-    __slots__ = ("deflate", "head")
-
-    def __init__(self, head: bytes, deflate: Deflate | None) -> None:
-        self.head = head
-        self.deflate = deflate
-
-
 def check_handshake(
     request: Request, max_message_size: int, per_message_deflate: DeflateOptions | None
-) -> Handshake:
+) -> tuple[bytes, Deflate | None]:
     """Validate a client's opening handshake (RFC 6455 §4.2.1) and start the answer (§4.2.2).
 
-    That ``Upgrade`` and ``Connection`` ask for a WebSocket is known.
+    That ``Upgrade`` and ``Connection`` ask for a WebSocket is known. Gives the head of the 101 response,
+    without its last empty line, and the compression agreed on.
 
     :raises BadHandshake: 426 for another version than 13, else 400.
     """
@@ -100,7 +91,7 @@ def check_handshake(
             if result is not None:
                 answer, negotiated = result
                 head += b"Sec-WebSocket-Extensions: " + answer.encode("latin-1") + b"\r\n"
-    return Handshake(head, negotiated)
+    return head, negotiated
 
 
 def _first_protocol(offered: str) -> bytes:
@@ -153,9 +144,11 @@ class WebSocketConnection:
         max_message_size: int,
         max_buffered_bytes: int,
         reading: bool,
+        secure: bool,
     ) -> None:
         """:param head: the response that completes the handshake; it leaves with the first messages.
         :param reading: whether a read callback is running, at whose end ``begin`` will be called.
+        :param secure: whether the transport is TLS, which has a closing handshake of its own.
         """
         self.receiver = receiver
         self.writable = True
@@ -172,6 +165,7 @@ class WebSocketConnection:
         self._error: str | None = None
         self._state = _OPEN
         self._reading = reading
+        self._secure = secure
         if not reading:
             hub.mark_dirty(self)
 
@@ -384,7 +378,9 @@ class WebSocketConnection:
         """Both close frames are sent, or no longer matter: close the transport once it is empty."""
         self.flush()
         self._transport.close()
-        self._arm()
+        # A transport without anything to send closes by itself.
+        if self._secure or self.unsent:
+            self._arm()
 
     def _report(self, code: int, reason: str, error: str | None) -> None:
         if self._state == _DONE:

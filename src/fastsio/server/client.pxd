@@ -1,18 +1,21 @@
 # The layout of the compiled class; client.py is the source of its methods.
 
+cimport cython
 from fastsio._codec cimport Decoder, Packet
 from fastsio.engine.session cimport Session
+from fastsio.engine.sink cimport Sink
+from fastsio.engine.timers cimport TimerWheel
 from fastsio.server.socket cimport Socket
 
 
-cdef class Client:
+cdef class Client(Sink):
     cdef:
         public object server
         public Session conn
         public int protocol
         public dict sockets
-        public object deadline
-        public object tick
+        public double deadline
+        public long long tick
         set _admissions
         Decoder _decoder
         list _waiting
@@ -20,3 +23,10 @@ cdef class Client:
 
     cpdef _on_decoded(self, Packet packet)
     cpdef _on_packet(self, Packet packet)
+    cdef _on_invalid(self, error)
+    cdef _on_connect(self, Packet packet)
+    cdef Socket _make_socket(self, namespace, handshake)
+
+    @cython.locals(waiting=list)
+    cdef _begin(self, Socket socket)
+    cpdef remove(self, Socket socket)

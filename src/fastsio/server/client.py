@@ -12,6 +12,7 @@ from fastsio.engine import tasks
 from fastsio.engine.middleware import run_middlewares
 from fastsio.engine.request import Request, parse_query
 from fastsio.engine.session import Session
+from fastsio.engine.sink import Sink
 from fastsio.exceptions import ConnectionRefused, FastSIOError, NamespaceNotFound, PacketError
 from fastsio.server.handshake import Handshake
 from fastsio.server.socket import Socket
@@ -33,7 +34,7 @@ _CONNECT_ERROR = int(PacketType.CONNECT_ERROR)
 _BINARY_EVENT = int(PacketType.BINARY_EVENT)
 
 
-class Client:
+class Client(Sink):
     """Takes packets from a session and hands them to the sockets they are for.
 
     ``protocol`` is the Socket.IO protocol: 4 for clients of v2, 5 for those of v3 and v4.
@@ -56,7 +57,7 @@ class Client:
         self._waiting: list[str] | None = [] if self.protocol == 4 else None
         # CONNECTs that middlewares think about; made when first needed.
         self._admissions: set[asyncio.Task[Any]] | None = None
-        session.attach_sinks(self._on_frame, self._on_message, self._on_close)
+        self.conn.attach(self)
         server.engine.timers.arm(self, options.connect_timeout)
         if self.protocol == 4:
             self._connect("/", None, {})
@@ -76,7 +77,7 @@ class Client:
 
     # -- receiving ------------------------------------------------------------------------------------
 
-    def _on_frame(self, payload: bytes) -> None:
+    def on_frame(self, payload: bytes) -> None:
         if len(payload) == 1:
             self._on_invalid(PacketError("a message without data"))
             return
@@ -87,7 +88,7 @@ class Client:
             return
         self._on_decoded(packet)
 
-    def _on_message(self, data: str | bytes) -> None:
+    def on_message(self, data: str | bytes) -> None:
         if data == "":
             self._on_invalid(PacketError("a message without data"))
             return
@@ -283,9 +284,9 @@ class Client:
         """Close the connection; the sockets are told at once even if the session cannot end at once."""
         if self.conn.ready_state == "open":
             self.conn.close()
-            self._on_close(DisconnectReason.FORCED_SERVER_CLOSE, None)
+            self.on_close(DisconnectReason.FORCED_SERVER_CLOSE, None)
 
-    def _on_close(self, reason: DisconnectReason, description: Any) -> None:
+    def on_close(self, reason: DisconnectReason, description: Any) -> None:
         self.server.engine.timers.cancel(self)
         self._decoder.reset()
         for task in list(self._admissions or ()):

@@ -20,17 +20,21 @@ class Handshake:
     serves both.
     """
 
-    __slots__ = ("_query", "_request", "auth", "issued")
-
     def __init__(self, request: Request, auth: Any, namespace_query: dict[str, str] | None) -> None:
         self._request = request
         self.issued = time.time()
-        if namespace_query is None:
-            self._query = request.query
-            self.auth: Any = {} if auth is None else auth
-        else:
-            self._query = {**request.query, **namespace_query}
-            self.auth = self._query
+        self._auth = auth
+        # Made when first asked for, except for v2 clients.
+        self._query: dict[str, str] | None = None
+        if namespace_query is not None:
+            self._auth = self._query = {**request.query, **namespace_query}
+
+    @property
+    def auth(self) -> Any:
+        """What the client authenticates with."""
+        if self._auth is None:
+            self._auth = {}
+        return self._auth
 
     @property
     def headers(self) -> dict[str, str]:
@@ -40,7 +44,7 @@ class Handshake:
     @property
     def query(self) -> dict[str, str]:
         """Query parameters of the URL."""
-        return self._query
+        return self._request.query if self._query is None else self._query
 
     @property
     def url(self) -> str:
@@ -60,7 +64,7 @@ class Handshake:
     @property
     def xdomain(self) -> bool:
         """Whether the request carries an Origin."""
-        return "origin" in self._request.headers
+        return self._request.header("origin") is not None
 
     @property
     def time(self) -> str:

@@ -37,6 +37,7 @@ __all__ = ["Ack", "Socket", "SocketOperator"]
 logger = logging.getLogger("fastsio.server")
 
 _PLAIN = BroadcastFlags()
+_CONNECT = int(PacketType.CONNECT)
 
 #: Ends of a connection after which its client may come back to what it had.
 _RECOVERABLE = frozenset(
@@ -575,7 +576,7 @@ class Socket(EventEmitter):
             self.nsp.pids[session.pid] = self
             self._special = True
             data["pid"] = session.pid
-        packet = Packet(PacketType.CONNECT, self.nsp.name, data)
+        packet = Packet(_CONNECT, self.nsp.name, data)
         self._session.send_encoded(encode_packet(packet, protocol))
 
     def disconnect(self, close: bool = False) -> Self:

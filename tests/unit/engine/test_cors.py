@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from fastsio.engine.cors import CorsPolicy
+from fastsio.exceptions import OptionError
 from tests.unit.engine.fakes import Engine, FakeExchange
 
 POLLING = {"EIO": "4", "transport": "polling"}
@@ -424,3 +425,41 @@ def test_forwarded_scheme(given: str, expected: str) -> None:
 def test_the_policy_alone() -> None:
     assert not CorsPolicy(None).enabled and not CorsPolicy(False).enabled
     assert CorsPolicy("*").enabled and CorsPolicy([]).enabled
+
+
+# -- what is kept
+
+
+def test_a_function_is_asked_each_time() -> None:
+    allowed = True
+    engine = Engine(cors={"origin": lambda origin: allowed})
+    for verdict in (True, False, True):
+        allowed = verdict
+        headers = {"origin": "http://a.b", "host": "c"}
+        exchange = answered(engine.request("GET", POLLING, headers=headers), engine)
+        assert exchange.status == (200 if verdict else 403)
+        assert (("Access-Control-Allow-Origin", "http://a.b") in cors(exchange)) is verdict
+
+
+@pytest.mark.parametrize("option", [["http://a.b", re.compile("^http://x")], "http://a.b", True])
+def test_many_origins_get_the_answers_that_one_gets(option: Any) -> None:
+    engine = Engine(cors=option)
+
+    def ask(origin: str, host: str) -> tuple[int | None, list[tuple[str, str]]]:
+        headers = {"origin": origin, "host": host}
+        exchange = answered(engine.request("GET", POLLING, headers=headers), engine)
+        return exchange.status, cors(exchange)
+
+    asked = [("http://a.b", "c"), ("http://x.y", "c"), ("http://c", "c"), ("http://c", "d")]
+    asked += [(f"http://{letter * size}", "c") for letter in "xz" for size in (1, 300)]
+    first = [ask(*each) for each in asked]
+    for number in range(300):
+        ask(f"http://x{number}", "c")
+    assert [ask(*each) for each in asked] == first
+    assert [ask(*each) for each in asked] == first
+
+
+@pytest.mark.parametrize("key", ["origin", "methods", "allowed_headers", "exposed_headers"])
+def test_no_option_breaks_out_of_its_line(key: str) -> None:
+    with pytest.raises(OptionError, match="cors"):
+        CorsPolicy({"origin": "*", key: "a\r\nSet-Cookie: b"})
