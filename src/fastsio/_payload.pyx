@@ -17,6 +17,7 @@ from cpython.number cimport PyNumber_Index
 from cpython.unicode cimport (
     PyUnicode_AsUTF8AndSize,
     PyUnicode_DATA,
+    PyUnicode_DecodeLatin1,
     PyUnicode_DecodeUTF8,
     PyUnicode_FromObject,
     PyUnicode_GET_LENGTH,
@@ -40,6 +41,7 @@ __all__ = [
     "encode_engine_packet",
     "encode_jsonp",
     "encode_payload",
+    "session_id",
 ]
 
 
@@ -124,6 +126,29 @@ cdef void write_base64(unsigned char* out, const unsigned char* data, Py_ssize_t
         out[1] = LETTERS[(group >> 12) & 63]
         out[2] = LETTERS[(group >> 6) & 63] if n - i == 2 else c"="
         out[3] = c"="
+
+
+cpdef str session_id(bytes random, Py_ssize_t start, unsigned int number):
+    """An id of 20 letters that are safe in a URL: 12 bytes of `random`, then the low 3 bytes of a number.
+
+    Raises:
+        ValueError: `random` holds no 12 bytes from `start` on.
+    """
+    cdef unsigned char[15] raw
+    cdef unsigned char[20] letters
+    cdef int i
+    if not 0 <= start <= PyBytes_GET_SIZE(random) - 12:
+        raise ValueError("an id takes 12 random bytes")
+    memcpy(raw, PyBytes_AS_STRING(random) + start, 12)
+    for i in range(3):
+        raw[12 + i] = <unsigned char>((number >> (16 - 8 * i)) & 255)
+    write_base64(letters, raw, 15)
+    for i in range(20):
+        if letters[i] == c"+":
+            letters[i] = c"-"
+        elif letters[i] == c"/":
+            letters[i] = c"_"
+    return PyUnicode_DecodeLatin1(<char*>letters, 20, NULL)
 
 
 cdef Py_ssize_t read_base64(

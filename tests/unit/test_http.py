@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import random
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -219,6 +220,26 @@ async def test_input_in_pieces_gives_the_same(size: int) -> None:
     assert [request.path for request in app.requests] == ["/one", "/two", "/"]
     assert "trailer" not in app.requests[1].headers
     assert peer.take().count(b"HTTP/1.1 200 OK") == 3
+
+
+async def test_the_date_is_made_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    later: list[tuple[float, Callable[[], None]]] = []
+
+    class Loop:
+        def call_later(self, delay: float, callback: Callable[[], None]) -> None:
+            later.append((delay, callback))
+
+    peer = Peer(App(ok))
+    monkeypatch.setattr(peer.hub, "loop", Loop())
+    monkeypatch.setattr(time, "time", lambda: 1_000_000_000.25)
+    for _ in range(2):
+        assert b"Date: Sun, 09 Sep 2001 01:46:40 GMT\r\n" in peer.send(GET)
+    monkeypatch.setattr(time, "time", lambda: 1_000_000_001.0)
+    ((delay, forget),) = later
+    assert delay == 0.75
+    forget()
+    assert b"Date: Sun, 09 Sep 2001 01:46:41 GMT\r\n" in peer.send(GET)
+    assert [delay for delay, _ in later] == [0.75, 1.0]
 
 
 async def test_responses_leave_in_the_order_of_the_requests() -> None:

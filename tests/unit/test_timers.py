@@ -241,3 +241,17 @@ async def test_on_a_real_loop() -> None:
 
     wheel.arm(Once(), 0.02)
     assert await asyncio.wait_for(done, 5)
+
+
+def test_an_entry_that_can_wait_moves_by_its_deadline(clock: Clock, wheel: TimerWheel) -> None:
+    entry = Entry(clock)
+    assert not wheel.can_wait(entry.tick, wheel.due(5)), "it is not armed"
+    wheel.arm(entry, 2)
+    assert not wheel.can_wait(entry.tick, wheel.due(1)), "it would be late"
+    later = wheel.due(3)
+    assert later == clock.now + 3 and wheel.can_wait(entry.tick, later)
+    entry.deadline = later
+    clock.advance(2.9)
+    assert entry.fired == []
+    clock.advance(0.3)
+    assert len(entry.fired) == 1

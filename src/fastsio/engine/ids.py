@@ -2,14 +2,44 @@
 
 from __future__ import annotations
 
-import itertools
 import os
-from binascii import b2a_base64
+
+from fastsio._payload import session_id
 
 __all__ = ["generate_id"]
 
-_count = itertools.count()
-_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+_RANDOM_SIZE = 12 * 64
+
+
+class _Ids:
+    """Gives ids; asks the system for randomness once for many of them."""
+
+    def __init__(self) -> None:
+        self._random = b""
+        self._used = 0
+        self._count = 0
+        # A forked process must not give the ids that its parent gives.
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self.start_anew)
+
+    def start_anew(self) -> None:
+        """Forget the random bytes that are left."""
+        self._random = b""
+        self._used = 0
+
+    def next(self) -> str:
+        """An id nobody else has."""
+        if self._used >= len(self._random):
+            self._random = os.urandom(_RANDOM_SIZE)
+            self._used = 0
+        start = self._used
+        self._used = start + 12
+        count = self._count
+        self._count = (count + 1) & 0xFFFFFF
+        return session_id(self._random, start, count)
+
+
+_ids = _Ids()
 
 
 def generate_id() -> str:
@@ -18,26 +48,4 @@ def generate_id() -> str:
     The counter keeps ids of one process distinct, the random part keeps them unguessable (Engine.IO protocol,
     "Handshake").
     """
-    raw = _random.take() + (next(_count) & 0xFFFFFF).to_bytes(3, "big")
-    return b2a_base64(raw, newline=False).translate(_URL_SAFE).decode()
-
-
-class _Random:
-    """Random bytes of the system, asked for so seldom that it does not cost a call for each id."""
-
-    def __init__(self) -> None:
-        self._left: list[bytes] = []
-        # A forked process must not give the ids that its parent gives.
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._left.clear)
-
-    def take(self) -> bytes:
-        """Twelve bytes that nobody else gets."""
-        left = self._left
-        if not left:
-            many = os.urandom(12 * 64)
-            left += [many[start : start + 12] for start in range(0, len(many), 12)]
-        return left.pop()
-
-
-_random = _Random()
+    return _ids.next()

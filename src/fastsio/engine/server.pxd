@@ -4,6 +4,7 @@ cimport cython
 from fastsio._emitter cimport EventEmitter
 from fastsio._http cimport SessionQuery
 from fastsio.engine.cors cimport CorsPolicy
+from fastsio.engine.counters cimport Counters
 from fastsio.engine.request cimport Request, Response
 from fastsio.engine.session cimport Session
 from fastsio.engine.timers cimport TimerWheel
@@ -11,6 +12,7 @@ from fastsio.engine.timers cimport TimerWheel
 
 cdef class EngineCore(EventEmitter):
     cdef:
+        readonly Counters counters
         public object options
         public str path
         public dict sessions
@@ -21,7 +23,7 @@ cdef class EngineCore(EventEmitter):
         object _deflate
         bint _observes
         readonly list _dirty
-        bint _fixed_clock
+        public bint _fixed_clock
         list _middlewares
         dict _opening
         list _proxies
@@ -32,6 +34,7 @@ cdef class EngineCore(EventEmitter):
 
     cpdef bint matches(self, Request request) except -1
     cpdef handle(self, Request request)
+    cpdef bint handle_own(self, Request request) except -1
 
     @cython.locals(query=SessionQuery, sid=str, transport=str)
     cdef _serve(self, Request request)

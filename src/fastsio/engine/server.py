@@ -118,6 +118,10 @@ class EngineCore(EventEmitter):
             clock = self._clock = asyncio.get_running_loop()
         return clock
 
+    @clock.setter
+    def clock(self, clock: Clock) -> None:
+        self._clock = clock
+
     @property
     def timers(self) -> TimerWheel:
         """The deadlines of all sessions."""
@@ -155,6 +159,13 @@ class EngineCore(EventEmitter):
     def matches(self, request: Request) -> bool:
         """Whether a request's URL is the engine's: it starts with ``path`` and a slash."""
         return request.path.startswith(self.path)
+
+    def handle_own(self, request: Request) -> bool:
+        """Serve a request whose path is :attr:`path` and nothing more; whether it is."""
+        if request.path != self.path:
+            return False
+        self.handle(request)
+        return True
 
     def use(self, fn: Callable[..., Any]) -> Self:
         """Have every request of the engine pass ``fn`` first: handshakes, polls, bodies, upgrades.
@@ -215,6 +226,8 @@ class EngineCore(EventEmitter):
         request.exchange.respond(response)
 
     def _check_origin(self, request: Request) -> None:
+        if not self._proxies and request.header("origin") is None and request.session_query().jsonp is None:
+            return  # no page sent it
         host = self._forwarded(request)
         origin = self._cors.refused_origin(request, host)
         if origin is None:

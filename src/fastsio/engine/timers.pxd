@@ -14,6 +14,9 @@ cdef class TimerWheel:
     @cython.locals(deadline=double, tick="long long", armed="long long")
     cpdef arm(self, entry, double delay)
 
+    cpdef double due(self, double delay) except -1
+    cpdef bint can_wait(self, long long tick, double deadline) except -1
+
     @cython.locals(armed="long long")
     cpdef cancel(self, entry)
 

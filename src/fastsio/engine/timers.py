@@ -74,6 +74,14 @@ class TimerWheel:
             self._remove(entry, armed)
         self._insert(entry, tick)
 
+    def due(self, delay: float) -> float:
+        """The deadline of what expires ``delay`` seconds from now."""
+        return self._clock.time() + delay
+
+    def can_wait(self, tick: int, deadline: float) -> bool:
+        """Whether an armed entry with that ``tick`` need only write ``deadline`` to expire then instead."""
+        return 0 < tick <= self._tick(deadline)
+
     def cancel(self, entry: Deadline) -> None:
         """Forget ``entry``; nothing happens if it is not armed."""
         armed = entry.tick

@@ -83,7 +83,7 @@ cdef class HttpProtocol(Channel):
     cdef _wake(self)
     cdef _update_deadline(self)
 
-    @cython.locals(hub=Hub)
+    @cython.locals(hub=Hub, deadline=double)
     cdef _arm(self, int purpose)
     cdef _arm_write(self)
     cdef str _peer(self)

@@ -691,7 +691,11 @@ class HttpProtocol(Channel):
             hub.wheel.cancel(self)
             return
         if purpose == _FOR_REQUEST:
-            hub.wheel.arm(self, hub.keep_alive_timeout)
+            deadline = hub.wheel.due(hub.keep_alive_timeout)
+            if hub.wheel.can_wait(self.tick, deadline):
+                self.deadline = deadline
+            else:
+                hub.wheel.arm(self, hub.keep_alive_timeout)
             return
         limits = hub.limits
         if purpose == _FOR_HEAD:

@@ -11,7 +11,6 @@ cdef class Hub:
         bint _full
         bytes _keeping_headers
         bint _scheduled
-        long long _second
         public object app
         public bint closing
         public set connections

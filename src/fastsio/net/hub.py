@@ -74,8 +74,7 @@ class Hub:
         self.heads = KnownHeads(_SHARED_HEADS, limits.max_target_size)
         self.keep_alive_timeout = limits.keep_alive_timeout
         self.max_pipelined = limits.max_pipelined
-        # The headers that all responses of one second have, by what becomes of the connection.
-        self._second = 0
+        # The headers that all responses of one second have, by what becomes of the connection; then empty.
         self._closing_headers = self._keeping_headers = b""
         self._dirty: list[Flushable] = []
         self._scheduled = False
@@ -111,15 +110,18 @@ class Hub:
 
     def common_headers(self, close: bool) -> bytes:
         """The header lines of all responses: date, and whether the connection ends."""
-        now = int(time.time())
-        if now != self._second:
-            self._second = now
+        if not self._keeping_headers:
+            now = time.time()
             date = f"Date: {formatdate(now, usegmt=True)}\r\n"
             self._closing_headers = f"{date}Connection: close\r\n".encode()
             # Named, so that clients with a pool of connections do not reuse one that is about to be closed.
             keep = f"Connection: keep-alive\r\nKeep-Alive: timeout={int(self.keep_alive_timeout)}\r\n"
             self._keeping_headers = f"{date}{keep}".encode()
+            self.loop.call_later(1.0 - now % 1.0, self._forget_date)
         return self._closing_headers if close else self._keeping_headers
+
+    def _forget_date(self) -> None:
+        self._keeping_headers = b""
 
     def mark_dirty(self, connection: Flushable) -> None:
         """Have ``connection`` flushed once this turn of the loop is over."""

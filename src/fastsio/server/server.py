@@ -91,9 +91,9 @@ class Server(RootEmitter, V2Members, _Broadcaster, Serving):
         """Serve one HTTP request: the client's files, the engine, the files the user named."""
         if self._unstarted:
             tasks.start(self._prepare())
-        if request.path == self.engine.path:
-            self.engine.handle(request)
-        elif self.engine.matches(request):
+        if self.engine.handle_own(request):
+            return
+        if self.engine.matches(request):
             name = request.path[len(self.engine.path) :]
             if self._client_files is not None and self._client_files.matches(name):
                 self.engine.respond(request, self._client_files.serve(request, name))
