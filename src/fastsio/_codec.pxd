@@ -14,7 +14,7 @@ cdef class Packet:
 
 cdef class EncodedPacket:
     cdef bytes _frame            # WebSocket text frame of "4" + text, as a server sends it
-    cdef Py_ssize_t _offset      # where the text begins in _frame
+    cdef Py_ssize_t _offset      # where the text begins in _frame; below 0: text is not what comes first
     cdef readonly tuple attachments
     cdef readonly tuple event    # (name, *arguments) it was made from; None for other packets
     cdef bytes _text
@@ -35,6 +35,7 @@ cdef class Decoder:
     cdef Packet _packet          # waiting for attachments, else None
     cdef Py_ssize_t _expected
     cdef Py_ssize_t _size        # bytes of _packet so far
+    cdef object _loads           # the application's, in place of orjson's; else None
 
     cpdef Packet add_text(self, bytes data, Py_ssize_t offset=*)
     cpdef Packet add_binary(self, bytes data)
@@ -46,3 +47,7 @@ cdef class Decoder:
 cpdef EncodedPacket encode_event(tuple args, object namespace=*, object id=*)
 cpdef EncodedPacket encode_ack(object args, object namespace, object id)
 cpdef EncodedPacket encode_packet(Packet packet, int protocol=*)
+cpdef EncodedPacket assemble(
+    int type, object namespace, object id, bytes payload, list attachments, tuple event=*
+)
+cpdef EncodedPacket encoded_messages(list messages, tuple event=*)

@@ -155,7 +155,7 @@ cdef class Packet:
 cdef class EncodedPacket:
     """A packet in its wire forms, encoded once for any number of recipients.
 
-    Made by ``encode_event``, ``encode_ack`` and ``encode_packet``. Immutable: what it returns is shared.
+    Made by ``encode_event`` and its like, and by ``encoded_messages``. Immutable: what it returns is shared.
     """
 
     def __cinit__(self):
@@ -172,8 +172,15 @@ cdef class EncodedPacket:
 
     @property
     def text(self):
-        """The text message in UTF-8, without Engine.IO's packet type in front."""
+        """The text message in UTF-8, without Engine.IO's packet type in front; empty without one, and without
+        ``text_first``."""
         return self.text_bytes()
+
+    @property
+    def text_first(self):
+        """Whether the packet is at most one text message, and then its attachments. What a parser made may be
+        anything else: ``messages`` has it in order."""
+        return self._offset >= 0
 
     @property
     def size(self):
@@ -221,7 +228,7 @@ cdef class EncodedPacket:
         with cython.critical_section(self):
             text = self._text
             if text is None:
-                text = self._frame[self._offset:]
+                text = self._frame[self._offset:] if self._offset >= 0 else b""
                 self._text = text
         return text
 
@@ -588,6 +595,91 @@ cpdef EncodedPacket encode_packet(Packet packet, int protocol=5):
     )
 
 
+cpdef EncodedPacket assemble(
+    int type, object namespace, object id, bytes payload, list attachments, tuple event=None
+):
+    """A packet whose JSON somebody else has written, with placeholders for ``attachments``.
+
+    An event or ack with attachments becomes a binary one; ``event`` is what it was made from. Raises
+    PacketError for a namespace or an id that cannot be.
+    """
+    if type < CONNECT or type > BINARY_ACK:
+        raise PacketError(f"no packet type {type}")
+    if type >= BINARY_EVENT:
+        type -= BINARY_EVENT - EVENT
+    cdef EncodedPacket packet
+    if not attachments:
+        packet = _assemble(type, False, namespace, id, payload, None)
+    elif type != EVENT and type != ACK:
+        raise PacketError("only events and acknowledgements have attachments")
+    else:
+        packet = _assemble(type + BINARY_EVENT - EVENT, True, namespace, id, payload, attachments)
+    packet.event = event
+    return packet
+
+
+cpdef EncodedPacket encoded_messages(list messages, tuple event=None):
+    """What a parser made of a packet, of ``event`` if it is one: messages in order, ``str`` or bytes-like.
+
+    Raises PacketError for anything else, and for none at all.
+    """
+    cdef EncodedPacket packet = EncodedPacket.__new__(EncodedPacket)
+    cdef list frames3 = []
+    cdef list frames4 = []
+    cdef list found = []
+    cdef list attachments = []
+    cdef Py_ssize_t texts = 0
+    cdef bint text_first = True
+    cdef bytes data
+    for message in messages:
+        if isinstance(message, str):
+            try:
+                data = b"4" + (<str>message).encode()
+            except UnicodeEncodeError as error:
+                raise PacketError("the parser gave text that is not encodable") from error
+            data = _frame_of(OP_TEXT, data)
+            frames3.append(data)
+            frames4.append(data)
+            found.append((4, str.__str__(message)))
+            text_first = text_first and texts == 0 and not attachments
+            texts += 1
+        elif isinstance(message, _BYTES_LIKE):
+            data = bytes(message)
+            frames3.append(_frame_of(OP_BINARY, b"\x04" + data))
+            frames4.append(_frame_of(OP_BINARY, data))
+            attachments.append(data)
+            found.append((4, data))
+        else:
+            raise PacketError(f"a message is str or bytes, not {type(message).__name__}")
+    if not found:
+        raise PacketError("the parser gave no message")
+    packet.event = event
+    packet._messages = found
+    packet.attachments = tuple(attachments)
+    packet._frames3 = b"".join(frames3)
+    packet._frames4 = b"".join(frames4)
+    if texts == 0:
+        packet._frame = b""
+    elif text_first:
+        packet._frame = frames4[0]
+        packet._offset = PyBytes_GET_SIZE(packet._frame) - len((<str>found[0][1]).encode())
+    else:
+        # Without binary messages, this is what frames() gives.
+        packet._frame = packet._frames4
+        packet._offset = -1
+    return packet
+
+
+cdef bytes _frame_of(int opcode, bytes data):
+    """A frame as a server sends it."""
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
+    cdef Py_ssize_t header = frame_header_size(size)
+    cdef bytes frame = PyBytes_FromStringAndSize(NULL, header + size)
+    write_frame_header(<unsigned char*>PyBytes_AS_STRING(frame), opcode, size, True)
+    memcpy(PyBytes_AS_STRING(frame) + header, PyBytes_AS_STRING(data), size)
+    return frame
+
+
 def encode(Packet packet not None, int protocol=5):
     """Encode a packet into its messages: the text first, then one ``bytes`` per attachment.
 
@@ -663,6 +755,14 @@ cdef object _load(const char* text, Py_ssize_t size, const char* errors):
         return _loads_slow(text, size, errors, error)
 
 
+cdef object _load_with(object loads, const char* text, Py_ssize_t size, const char* errors):
+    """The same by the application's own function, which may raise anything."""
+    try:
+        return loads(PyUnicode_DecodeUTF8(text, size, errors))
+    except Exception as error:
+        raise PacketError(f"invalid payload: {error}") from error
+
+
 cdef bint _is_payload(int protocol, int type, object data) except -1:
     """Whether the JSON value has the shape that a packet of this type carries."""
     if type == EVENT or type == BINARY_EVENT:
@@ -681,21 +781,39 @@ cdef bint _is_payload(int protocol, int type, object data) except -1:
     return protocol == 4 and (data is None or isinstance(data, list))
 
 
+def check_payload(Packet packet not None, int protocol):
+    """Refuse, with a PacketError, a packet of another parser whose data this one would not take."""
+    if packet.data is not None and not _is_payload(protocol, packet._type, packet.data):
+        raise PacketError("invalid payload")
+    if packet._type == ACK and packet.id is None:
+        raise PacketError("an acknowledgement without an id")
+    if packet.id is not None and type(packet.id) is not int:
+        raise PacketError("invalid packet id")
+
+
 @cython.final
 cdef class Decoder:
     """Turns the messages of one connection into packets; binary packets wait here for their attachments.
 
     ``protocol`` is the Socket.IO protocol, 4 or 5; ``max_attachments`` the largest number of attachments a
-    packet may announce, ``max_bytes`` the largest size of a packet, text and attachments together. After a
-    PacketError the connection should be closed; the decoder then holds nothing.
+    packet may announce, ``max_bytes`` the largest size of a packet, text and attachments together, ``loads``
+    reads JSON, a ``str``, in place of orjson. After a PacketError the connection should be closed; the
+    decoder then holds nothing.
     """
 
-    def __init__(self, int protocol=5, Py_ssize_t max_attachments=10, Py_ssize_t max_bytes=100_000_000):
+    def __init__(
+        self,
+        int protocol=5,
+        Py_ssize_t max_attachments=10,
+        Py_ssize_t max_bytes=100_000_000,
+        object loads=None,
+    ):
         if protocol != 4 and protocol != 5:
             raise ValueError(f"no Socket.IO protocol {protocol}")
         self.protocol = protocol
         self.max_attachments = max_attachments
         self.max_bytes = max_bytes
+        self._loads = loads
 
     @property
     def pending(self):
@@ -818,7 +936,10 @@ cdef class Decoder:
             # JavaScript reads white space here as a part of the number; nobody sends it.
             if <unsigned char>text[i] <= c" ":
                 raise PacketError("white space before the payload")
-            packet.data = _load(text + i, size - i, errors)
+            if self._loads is None:
+                packet.data = _load(text + i, size - i, errors)
+            else:
+                packet.data = _load_with(self._loads, text + i, size - i, errors)
             if not _is_payload(self.protocol, type, packet.data):
                 raise PacketError("invalid payload")
         if type >= BINARY_EVENT:

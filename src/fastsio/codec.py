@@ -12,12 +12,17 @@ Packet(EVENT, namespace='/admin', data=['hi'], id=12)
 
 from fastsio._codec import Decoder, EncodedPacket, Packet, PacketType, encode
 from fastsio._payload import decode_engine_packet, decode_payload, encode_engine_packet, encode_payload
+from fastsio.parsers import JSONParser, PacketDecoder, PacketEncoder, Parser
 
 __all__ = [
     "Decoder",
     "EncodedPacket",
+    "JSONParser",
     "Packet",
+    "PacketDecoder",
+    "PacketEncoder",
     "PacketType",
+    "Parser",
     "decode_engine_packet",
     "decode_payload",
     "encode",

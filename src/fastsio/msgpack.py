@@ -6,6 +6,8 @@ and other keys are ignored. Three extensions, all of type 0, stand for what msgp
 * fixext 1 is JavaScript's ``undefined``: the same as a missing key, None in an array;
 * fixext 8 is a Date, a signed 64-bit number of milliseconds since 1970: a ``datetime`` here, in UTC;
 * any other size is an ArrayBuffer: ``bytes``.
+
+The module is a parser (option ``parser`` of servers and clients), which has the name ``"msgpack"``.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from fastsio._codec import Packet
 from fastsio._codec import encode as encode_json
 from fastsio.exceptions import PacketError
 
-__all__ = ["decode", "encode"]
+__all__ = ["Decoder", "Encoder", "decode", "encode"]
 
 _EVENT, _CONNECT_ERROR, _BINARY_EVENT = 2, 4, 5
 
@@ -46,6 +48,26 @@ class _Absent:
 
 
 _ABSENT = _Absent()
+
+
+class Encoder:
+    """Packets to messages."""
+
+    __slots__ = ()
+
+    def encode(self, packet: Packet) -> list[str | bytes]:
+        """The one message of a packet; raises as :func:`encode`."""
+        return [encode(packet)]
+
+
+class Decoder:
+    """Messages to packets."""
+
+    __slots__ = ()
+
+    def add(self, message: Any) -> Packet:
+        """The packet in a message; raises as :func:`decode`."""
+        return decode(message)
 
 
 # Encoding

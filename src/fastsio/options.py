@@ -239,6 +239,9 @@ class ServerOptions:
     client: str | PathLike[str] | None = None
     #: Called with each namespace, gives its adapter; None: the in-memory adapter.
     adapter: Callable[[Any], Any] | None = None
+    #: How packets are written: None (JSON), "msgpack", a :class:`~fastsio.codec.JSONParser`, or any object
+    #: with ``Encoder`` and ``Decoder``.
+    parser: Any = None
     #: Whether a dynamic namespace goes away with its last socket.
     cleanup_empty_child_namespaces: bool = False
     #: Whether a client whose connection was lost gets its id, rooms, data and missed events back: True, or a

@@ -35,9 +35,7 @@ from tests.support.clients import (
 )
 
 from fastsio import Client, ConnectError, Server, Socket, TransportError, msgpack
-from fastsio.client.parser import CustomParser
 from fastsio.codec import Packet, PacketType
-from fastsio.exceptions import PacketError
 
 Make = Callable[..., Any]
 
@@ -441,12 +439,3 @@ class TestParsers:
             assert await events.__anext__() == ("e", ({"b": b"\x00"},))
             assert reasons[0][0] == "parse error" and "cannot decode a packet" in str(reasons[0][1])
             await client.close()
-
-    async def test_what_is_sent(self) -> None:
-        parser = CustomParser(msgpack)
-        for packet in (parser.event(("e", b"1"), "/n", 3), parser.ack((1,), "/n", 3)):
-            (message,) = packet.messages()
-            assert packet.text == b"" and message == (4, packet.attachments[0])
-        assert parser.add(packet.attachments[0]) == Packet(PacketType.ACK, "/n", [1], 3)
-        with pytest.raises(PacketError, match="text message"):
-            parser.add("2[]")

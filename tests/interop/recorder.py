@@ -82,7 +82,7 @@ class PythonClient(Recorder):
         client.on("connect_error", lambda error: say({"refused": str(error)}))
         client.on_any(lambda event, *args: say({"event": event, "args": describe(args)}))
         client.manager.on("upgrade", lambda name: say({"upgrade": name}))
-        client.on("question", lambda *args: args)
+        client.on("question", lambda *args: args[-1](*args[:-1]))
 
     def _connected(self) -> None:
         self.lines.append({"connect": self.client.id, "recovered": self.client.recovered})

@@ -16,7 +16,10 @@ PACKAGE = Path(__file__).parents[2] / "src" / "fastsio"
 RINGS: dict[str, tuple[set[str], set[str]]] = {
     "exceptions": ({"exceptions"}, set()),
     "common": ({"types", "options", "deflate"}, {"exceptions"}),
-    "wire": ({"_codec", "_emitter", "_frames", "_http", "_payload", "codec", "msgpack"}, {"exceptions"}),
+    "wire": (
+        {"_codec", "_emitter", "_frames", "_http", "_payload", "codec", "msgpack", "parsers"},
+        {"exceptions"},
+    ),
     "engine": ({"engine"}, {"exceptions", "common", "wire"}),
     "net": ({"net"}, {"exceptions", "common", "wire", "engine"}),
     "server": ({"server", "adapters"}, {"exceptions", "common", "wire", "engine"}),

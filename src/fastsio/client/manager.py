@@ -9,17 +9,17 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from fastsio._codec import EncodedPacket, Packet, PacketType
+from fastsio._codec import Decoder, EncodedPacket, Packet, PacketType
 from fastsio._emitter import EventEmitter
 from fastsio.client.address import Address
 from fastsio.client.backoff import Backoff
 from fastsio.client.cookies import CookieJar
 from fastsio.client.engine import PING, Engine
 from fastsio.client.options import ClientOptions
-from fastsio.client.parser import make_parser
 from fastsio.client.socket import Socket
 from fastsio.engine.timers import TimerWheel
-from fastsio.exceptions import ConnectError, TransportError
+from fastsio.exceptions import ConnectError, PacketError, TransportError
+from fastsio.parsers import CustomDecoder, make_wire
 from fastsio.types import DisconnectReason
 
 __all__ = ["Manager"]
@@ -62,8 +62,11 @@ class Manager(EventEmitter):
         self.engine: Engine | None = None
         #: "closed", "opening" or "open".
         self.state = "closed"
-        self._parser = make_parser(options)
-        self._event = self._parser.event
+        self._wire = make_wire(options.parser)
+        self._event = self._wire.event
+        self._decoder = self._create_decoder()
+        custom = isinstance(self._decoder, CustomDecoder)
+        self._receive: Callable[[Any], None] = self._on_packets if custom else self._on_packet
         self._jar = CookieJar()
         self._reached_websocket = False
         self._skip_reconnect = False
@@ -217,7 +220,7 @@ class Manager(EventEmitter):
         self._stop_attempt_timer()
         self.state = "open"
         self._reached_websocket = self.engine.transport == "websocket"
-        self._parser.reset()
+        self._decoder = self._create_decoder()
         self._fire("open", (), None, True, False)
         for socket in list(self.nsps.values()):
             socket.on_manager_open()
@@ -238,26 +241,39 @@ class Manager(EventEmitter):
         self._fire(name, (), None, True, False)
         self._forward(name)
 
+    @property
+    def _packet_protocol(self) -> int:
+        """The Socket.IO protocol."""
+        return 5 if self.protocol == 4 else 4
+
+    def _create_decoder(self) -> Decoder | CustomDecoder:
+        options = self.options
+        return self._wire.decoder(self._packet_protocol, options.max_attachments, options.max_message_size)
+
     # -- receiving --------------------------------------------------------------------------------------
 
     def engine_text(self, payload: bytes) -> None:
         """Of the engine: a text message, behind its type digit."""
         try:
-            packet = self._parser.add_text(payload, 1)
-        except Exception as error:  # a custom parser may raise anything
+            packet = self._decoder.add_text(payload, 1)
+        except PacketError as error:
             self._parse_failed(error)
             return
         if packet is not None:
-            self._on_packet(packet)
+            self._receive(packet)
 
     def engine_message(self, data: str | bytes | None) -> None:
         """Of the engine: a message."""
         try:
-            packet = self._parser.add("" if data is None else data)
-        except Exception as error:
+            packet = self._decoder.add("" if data is None else data)
+        except PacketError as error:
             self._parse_failed(error)
             return
         if packet is not None:
+            self._receive(packet)
+
+    def _on_packets(self, packets: list[Packet]) -> None:
+        for packet in packets:
             self._on_packet(packet)
 
     def _on_packet(self, packet: Packet) -> None:
@@ -282,7 +298,7 @@ class Manager(EventEmitter):
 
     def send_packet(self, packet: Packet) -> None:
         """Send a packet that is no event."""
-        self.send_encoded(self._parser.packet(packet))
+        self.send_encoded(self._wire.packet(packet, self._packet_protocol))
 
     def send_encoded(self, packet: EncodedPacket, compress: bool = True) -> None:
         """Send an encoded packet; dropped when there is no session."""
@@ -295,7 +311,7 @@ class Manager(EventEmitter):
 
     def encode_ack(self, args: tuple[Any, ...], namespace: str, id: int) -> EncodedPacket:
         """An acknowledgement as it goes out."""
-        return self._parser.ack(args, namespace, id)
+        return self._wire.ack(args, namespace, id)
 
     # -- losing the connection, and making it again -----------------------------------------------------
 

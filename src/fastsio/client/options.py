@@ -72,8 +72,8 @@ class ClientOptions:
     retries: int = 0
     #: Seconds an acknowledgement is awaited unless ``timeout(seconds)`` says otherwise; None: for ever.
     ack_timeout: float | None = None
-    #: How packets are written: None (JSON), "msgpack", or anything with ``encode(packet)`` giving bytes and
-    #: ``decode(bytes)`` giving a packet.
+    #: How packets are written: None (JSON), "msgpack", a :class:`~fastsio.codec.JSONParser`, or any object
+    #: with ``Encoder`` and ``Decoder``; the same as the server's.
     parser: Any = None
     #: Bytes of one message, or one polling response, that the server may send.
     max_message_size: int = 100_000_000
@@ -149,12 +149,6 @@ class ClientOptions:
             "query", self.query is None or isinstance(self.query, str | Mapping), "a string or a mapping"
         )
         self._require("extra_headers", isinstance(self.extra_headers, Mapping), "a mapping")
-        self._require(
-            "parser",
-            self.parser in (None, "msgpack")
-            or (hasattr(self.parser, "encode") and hasattr(self.parser, "decode")),
-            'None, "msgpack" or an object with encode and decode',
-        )
         self._require(
             "per_message_deflate",
             isinstance(self.per_message_deflate, bool | Mapping),

@@ -276,7 +276,7 @@ class WebSocket(asyncio.Protocol):
 
     def send_packet(self, packet: EncodedPacket, compress: bool = True) -> None:
         """Send a Socket.IO packet: its text, then its attachments."""
-        if self._deflate is not None or self._as_text:
+        if self._deflate is not None or self._as_text or not packet.text_first:
             self.send(packet.messages(), compress)
             return
         text = packet.text

@@ -6,14 +6,15 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
-from fastsio._codec import Decoder, EncodedPacket, Packet, PacketType, encode_packet
+from fastsio._codec import Decoder, EncodedPacket, Packet, PacketType
 from fastsio.adapters.base import RecoverySession
 from fastsio.engine import tasks
 from fastsio.engine.middleware import run_middlewares
 from fastsio.engine.request import Request, parse_query
 from fastsio.engine.session import Session
-from fastsio.engine.sink import Sink
+from fastsio.engine.sink import FunctionSink, Sink
 from fastsio.exceptions import ConnectionRefused, FastSIOError, NamespaceNotFound, PacketError
+from fastsio.parsers import CustomDecoder
 from fastsio.server.handshake import Handshake
 from fastsio.server.socket import Socket
 from fastsio.types import DisconnectReason
@@ -47,18 +48,22 @@ class Client(Sink):
         self.sockets: dict[str, Socket] = {}
         self.deadline = 0.0
         self.tick = 0
-        options = server.options
-        self._decoder = Decoder(
-            self.protocol,
-            options.max_attachments,
-            server.engine.options.max_http_buffer_size * (options.max_attachments + 1),
-        )
+        decoder = server.create_decoder(self.protocol)
+        self._decoder: Any = decoder if isinstance(decoder, Decoder) else None
         # CONNECTs of a v2 client that came before its "/" was accepted (connectBuffer in 2.x).
         self._waiting: list[str] | None = [] if self.protocol == 4 else None
         # CONNECTs that middlewares think about; made when first needed.
         self._admissions: set[asyncio.Task[Any]] | None = None
-        self.conn.attach(self)
-        server.engine.timers.arm(self, options.connect_timeout)
+        if isinstance(decoder, Decoder):
+            self.conn.attach(self)
+        else:
+            sink = FunctionSink(
+                lambda payload: self._on_chunk(decoder, payload[1:].decode()),
+                lambda data: self._on_chunk(decoder, data),
+                self.on_close,
+            )
+            self.conn.attach(sink)
+        server.engine.timers.arm(self, server.options.connect_timeout)
         if self.protocol == 4:
             self._connect("/", None, {})
 
@@ -98,6 +103,17 @@ class Client(Sink):
             self._on_invalid(error)
             return
         self._on_decoded(packet)
+
+    def _on_chunk(self, decoder: CustomDecoder, data: str | bytes) -> None:
+        """A message for the application's parser."""
+        try:
+            packets = decoder.add(data)
+        except PacketError as error:
+            self._on_invalid(error)
+            return
+        for packet in packets:
+            if self.conn.ready_state == "open":
+                self._on_packet(packet)
 
     def _on_decoded(self, packet: Packet | None) -> None:
         if packet is not None:
@@ -259,7 +275,8 @@ class Client(Sink):
             answer: Any = {"message": message} if data is None else {"message": message, "data": data}
         else:
             answer = data if data else message
-        self.conn.send_encoded(encode_packet(Packet(PacketType.CONNECT_ERROR, name, answer), self.protocol))
+        packet = Packet(PacketType.CONNECT_ERROR, name, answer)
+        self.conn.send_encoded(self.server.encode_packet(packet, self.protocol))
 
     def remove(self, socket: Socket) -> None:
         """A socket of this client is over."""
@@ -288,7 +305,8 @@ class Client(Sink):
 
     def on_close(self, reason: DisconnectReason, description: Any) -> None:
         self.server.engine.timers.cancel(self)
-        self._decoder.reset()
+        if self._decoder is not None:
+            self._decoder.reset()
         for task in list(self._admissions or ()):
             task.cancel()
         for socket in list(self.sockets.values()):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from fastsio._codec import EncodedPacket, encode_event
+from fastsio._codec import EncodedPacket, encode_ack, encode_event
 from fastsio._emitter import EventEmitter, Plan, positional_limit
 from fastsio.adapters.base import Adapter, BroadcastFlags, SocketLike
 from fastsio.engine.middleware import Middleware, Next
@@ -271,7 +271,7 @@ class Namespace(_Broadcaster, EventEmitter):
     ) -> None:
         """Send an event to each of ``sockets`` and pass on what they acknowledge within ``flags.timeout``."""
         ack_id = self.next_ack_id()
-        packet = encode_event(args, self.name, ack_id)
+        packet = self.encode_event(args, ack_id)
         if not sockets:
             return
         asked = AskedSockets({socket.id for socket in sockets}, on_answer, partial(self._forget, ack_id))
@@ -291,12 +291,21 @@ class Namespace(_Broadcaster, EventEmitter):
         if asked is not None:
             self.timers.cancel(asked)
 
-    def encode_event(self, args: tuple[Any, ...]) -> EncodedPacket:
-        """``(event, *args)`` as it goes out to any number of sockets.
+    def encode_event(self, args: tuple[Any, ...], ack_id: int | None = None) -> EncodedPacket:
+        """``(event, *args)`` as it goes out to any number of sockets; with ``ack_id``, they answer.
 
         :raises PacketError: for a value that cannot be sent.
         """
-        return encode_event(args, self.name)
+        wire = self.server.wire
+        return (encode_event if wire is None else wire.event)(args, self.name, ack_id)
+
+    def encode_ack(self, args: tuple[Any, ...], ack_id: int) -> EncodedPacket:
+        """The answer to event ``ack_id`` of a client as it goes out.
+
+        :raises PacketError: for a value that cannot be sent.
+        """
+        wire = self.server.wire
+        return (encode_ack if wire is None else wire.ack)(args, self.name, ack_id)
 
     def add(self, socket: Socket, missed: Sequence[EncodedPacket] = ()) -> None:
         """An admitted socket: it learns so, and what it missed, before the connection handlers run."""

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, overload
 
+from fastsio._codec import Decoder, EncodedPacket, Packet, encode_packet
 from fastsio.adapters.base import Adapter, NamespaceLike
 from fastsio.adapters.memory import MemoryAdapter
 from fastsio.adapters.recovery import RecoveryStore, SessionAwareAdapter
@@ -19,6 +20,7 @@ from fastsio.engine.serving import Lifespan, ListenerLike, Serving, network
 from fastsio.engine.session import Session
 from fastsio.exceptions import NamespaceNotFound
 from fastsio.options import EngineOptions, ListenerOptions, RecoveryOptions, ServerOptions, split_options
+from fastsio.parsers import CustomDecoder, Wire, make_wire
 from fastsio.server.client import Client
 from fastsio.server.client_files import ClientFiles
 from fastsio.server.facade import RootEmitter
@@ -67,6 +69,10 @@ class Server(RootEmitter, V2Members, _Broadcaster, Serving):
         #: The Engine.IO server below.
         self.engine = EngineCore(engine_options)
         self.engine.on("connection", self.on_connection)
+        #: How packets are written, if it is not the default.
+        self.wire: Wire | None = None
+        if server_options.parser is not None:
+            self.wire = make_wire(server_options.parser)
         #: The option ``connection_state_recovery``; None: off.
         self.recovery = RecoveryOptions.read(server_options.connection_state_recovery)
         self._recovery_store: RecoveryStore | None = None
@@ -114,6 +120,18 @@ class Server(RootEmitter, V2Members, _Broadcaster, Serving):
     def metrics(self) -> Metrics:
         """What the server has counted, and what there is now."""
         return collect(self)
+
+    def encode_packet(self, packet: Packet, protocol: int) -> EncodedPacket:
+        """A packet that is no event, for Socket.IO protocol 4 or 5."""
+        return encode_packet(packet, protocol) if self.wire is None else self.wire.packet(packet, protocol)
+
+    def create_decoder(self, protocol: int) -> Decoder | CustomDecoder:
+        """What reads the messages of a new client."""
+        attachments = self.options.max_attachments
+        size = self.engine.options.max_http_buffer_size * (attachments + 1)
+        if self.wire is None:
+            return Decoder(protocol, attachments, size)
+        return self.wire.decoder(protocol, attachments, size)
 
     def on_connection(self, session: Session) -> Self:
         """Take over an Engine.IO session."""

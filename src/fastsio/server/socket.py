@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from fastsio._codec import EncodedPacket, Packet, PacketType, encode_ack, encode_event, encode_packet
+from fastsio._codec import EncodedPacket, Packet, PacketType, encode_ack, encode_event
 from fastsio._emitter import EventEmitter, Plan
 from fastsio.adapters.base import Adapter, BroadcastFlags, BroadcastOptions, RecoverySession
 from fastsio.engine import tasks
@@ -108,7 +108,7 @@ class Socket(EventEmitter):
         self.connected = False
         self._ending = False
         # Whether events take another way than straight to the session.
-        self._special = False
+        self._special = namespace.server.wire is not None
         self._session = client.conn
         #: What connection state recovery knows of the socket; None without.
         self.recovery: RecoverySession | None = None
@@ -269,7 +269,10 @@ class Socket(EventEmitter):
         quiet: bool,
     ) -> int:
         ack_id = self.nsp.next_ack_id()
-        packet = encode_event(args, self.nsp.name, ack_id)
+        if self._special:
+            packet = self.nsp.encode_event(args, ack_id)
+        else:
+            packet = encode_event(args, self.nsp.name, ack_id)
         pending = _PendingAck(self, ack_id, settle, quiet)
         if self._acks is None:
             self._acks = {}
@@ -293,7 +296,11 @@ class Socket(EventEmitter):
     def _acknowledge(self, args: tuple[Any, ...], ack_id: int) -> None:
         if self.connected:
             self._session.counters.acks_sent += 1
-            self._session.send_encoded(encode_ack(args, self.nsp.name, ack_id))
+            if self._special:
+                packet = self.nsp.encode_ack(args, ack_id)
+            else:
+                packet = encode_ack(args, self.nsp.name, ack_id)
+            self._session.send_encoded(packet)
 
     # -- broadcasting, to everyone but this socket ----------------------------------------------------
 
@@ -499,7 +506,7 @@ class Socket(EventEmitter):
         if self._session.protocol == 3:
             data = getattr(error, "data", None)
             packet = Packet(PacketType.CONNECT_ERROR, self.nsp.name, str(error) if data is None else data)
-            self._session.send_encoded(encode_packet(packet, 4))
+            self._session.send_encoded(self.server.encode_packet(packet, 4))
 
     def on_ack(self, packet: Packet) -> None:
         """An ACK of the client; one nobody waits for is ignored."""
@@ -577,7 +584,7 @@ class Socket(EventEmitter):
             self._special = True
             data["pid"] = session.pid
         packet = Packet(_CONNECT, self.nsp.name, data)
-        self._session.send_encoded(encode_packet(packet, protocol))
+        self._session.send_encoded(self.server.encode_packet(packet, protocol))
 
     def disconnect(self, close: bool = False) -> Self:
         """Disconnect the client from the namespace, or, with ``close``, from all of them and the connection.
@@ -602,16 +609,15 @@ class Socket(EventEmitter):
         if not self.connected:
             return
         if self.client.protocol == 4:
-            self._session.send_encoded(
-                encode_packet(Packet(PacketType.CONNECT_ERROR, self.nsp.name, data), 4)
-            )
+            packet = Packet(PacketType.CONNECT_ERROR, self.nsp.name, data)
+            self._session.send_encoded(self.server.encode_packet(packet, 4))
         else:
             self._emit(("error", data), _PLAIN)
 
     def send_disconnect(self) -> None:
         """Tell the client that it has left the namespace."""
         packet = Packet(PacketType.DISCONNECT, self.nsp.name)
-        self._session.send_encoded(encode_packet(packet, self.client.protocol))
+        self._session.send_encoded(self.server.encode_packet(packet, self.client.protocol))
 
     def end(self, reason: DisconnectReason, description: Any = None) -> None:
         """The socket is over: its listeners are told, once, and it is forgotten."""
