@@ -22,6 +22,7 @@ MODULES = [
     "_frames.pyx",
     "_http.pyx",
     "_payload.pyx",
+    "_sockets.py",
     "adapters/memory.py",
     "adapters/recovery.py",
     "engine/counters.py",

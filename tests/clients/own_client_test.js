@@ -477,6 +477,41 @@ check("extraHeaders and requestTimeout", async (open) => {
 
 const HANDSHAKE = JSON.stringify({ sid: "x", upgrades: [], pingInterval: 100, pingTimeout: 50, maxPayload: 1000 });
 
+check("cookies go back to the server that set them, if that is asked for", async (open) => {
+  const { Server } = require("sio-server-4");
+  const seen = [];
+  const server = http.createServer();
+  const own = new Server(server, { serveClient: false });
+  own.engine.on("initial_headers", (headers) => {
+    headers["Set-Cookie"] = ["route=a=1; Path=/; HttpOnly", " gone=1", "gone=; Max-Age=0", "=x", "other = y "];
+    // More than are kept: 50.
+    for (let number = 0; number < 60; number++) headers["Set-Cookie"].push(`c${number}=${number}`);
+  });
+  own.engine.use((request, response, go) => {
+    seen.push([request._query.transport, request.headers.cookie]);
+    go();
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  try {
+    const url = `http://127.0.0.1:${server.address().port}`;
+    const upgraded = { url, transports: ["polling", "websocket"] };
+    for (const withCredentials of [true, false]) {
+      const socket = open("/", { ...upgraded, withCredentials });
+      await connected(socket);
+      if (socket.io.engine.transport.name !== "websocket") await next(socket.io.engine, "upgrade");
+      const [first, ...others] = seen.splice(0);
+      assert.deepEqual(first, ["polling", undefined]);
+      const kept = ["route=a=1", "other=y", ...Array.from({ length: 48 }, (_, number) => `c${number}=${number}`)];
+      const expected = withCredentials ? kept.join("; ") : undefined;
+      assert(others.some(([transport]) => transport === "websocket") && others.length > 1);
+      for (const [, cookie] of others) assert.equal(cookie, expected);
+      socket.disconnect();
+    }
+  } finally {
+    own.close();
+  }
+});
+
 check("garbage instead of a handshake", async (open) => {
   const bodies = ["<html>", "", "0", "0{}", '0{"sid":1}', `0{"sid":"x","pingInterval":"a"}`, "1", "4hello\x1e7"];
   for (const body of bodies) {

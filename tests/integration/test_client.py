@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -31,14 +30,12 @@ from tests.support.clients import (
 )
 
 from fastsio import (
-    AckTimeout,
     Client,
     ConnectError,
     ConnectionRefused,
     Disconnected,
     Server,
     Socket,
-    SyncClient,
 )
 
 Make = Callable[..., Any]
@@ -217,6 +214,10 @@ IN_THE_HANDSHAKE: dict[str, tuple[dict[str, Any], Answer, str]] = {
 }
 
 
+#: Answers to a POST that are as good as any.
+BODIES_OF_NO_ACCOUNT = [http_response(body) for body in ("9nonsense", "42[", "1")]
+
+
 class TestMisbehavingServers:
     @pytest.fixture(autouse=True)
     def short_goodbyes(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -290,6 +291,96 @@ class TestMisbehavingServers:
             assert ends[0][0] == reason
             assert words in str(ends[0][1]) and url in str(ends[0][1])
             assert count == 2
+
+    @pytest.mark.parametrize(
+        ("reply", "close", "reason", "words"),
+        [
+            (http_response("9nonsense"), False, "transport error", "cannot decode a response"),
+            (http_response("42["), False, "parse error", "cannot decode a packet"),
+            (
+                http_response("Session ID unknown", "400 Bad Request"),
+                False,
+                "transport error",
+                "HTTP 400: Session",
+            ),
+            (
+                http_response("x" * 1001),
+                False,
+                "transport error",
+                "more than 1000 bytes (option max_mess",
+            ),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n42[", True, "transport error", "connection lost"),
+            (b"\x00\x01", False, "transport error", "no HTTP response"),
+            (b"", True, "transport error", "connection lost"),
+            (http_response("1"), False, "transport close", "closed by the server"),
+        ],
+        ids=["garbage", "no packet", "refused", "oversized", "half", "no HTTP", "hangs up", "close packet"],
+    )
+    @pytest.mark.parametrize("method", [b"GET", b"POST"])
+    async def test_later_over_polling(
+        self,
+        method: bytes,
+        reply: bytes,
+        close: bool,
+        reason: str,
+        words: str,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """What a server may do to a poll, or to a POST, once all is well."""
+        pending: list[asyncio.StreamWriter] = []
+        posts: list[bytes] = []
+
+        async def answer(head: bytes, writer: asyncio.StreamWriter) -> None:
+            if b"sid=" not in head:
+                writer.write(http_response(f'0{HANDSHAKE}\x1e40{{"sid":"s"}}'))
+            elif head.startswith(method) and (method == b"GET" or posts):
+                writer.write(reply)
+                if close:
+                    writer.close()
+            elif head.startswith(b"POST"):
+                posts.append(head)  # with CONNECT
+                writer.write(http_response("ok"))
+            else:
+                pending.append(writer)  # a poll that waits for events
+
+        async with hostile(answer) as url:
+            client = Client(url, **QUICK, **POLLING, reconnection=False, max_message_size=1000)
+            log: list[Any] = []
+            client.on("disconnect", lambda *args: log.append(args))
+            client.open()
+            if method == b"POST":
+                await until(lambda: client.connected)
+                client.emit("x")
+                if reply in BODIES_OF_NO_ACCOUNT:
+                    # What a POST is answered with means nothing, if only it is answered.
+                    await asyncio.sleep(0.05)
+                    client.disconnect()
+                    reason, words = "io client disconnect", ""
+            await until(lambda: log)
+            assert log[0][0] == reason and words in str(log[0][1]), log
+            await client.close()
+        assert not caplog.records
+
+    async def test_pings_to_a_client_that_cannot_answer(self) -> None:
+        """The server takes no POST but pings on: one answer waits, not thousands."""
+        posts: list[bytes] = []
+        polls: list[bytes] = []
+
+        async def answer(head: bytes, writer: asyncio.StreamWriter) -> None:
+            if b"sid=" not in head:
+                writer.write(http_response(f'0{HANDSHAKE}\x1e40{{"sid":"s"}}'))
+            elif head.startswith(b"POST"):
+                posts.append(head)
+            elif len(polls) < 20:
+                polls.append(head)
+                writer.write(http_response("\x1e".join(["2"] * 1000)))
+
+        async with hostile(answer) as url, connected(url, **POLLING) as client:
+            pings: list[int] = []
+            client.manager.on("ping", lambda: pings.append(1))
+            await until(lambda: len(pings) == 20_000)
+            engine = client.manager.engine
+            assert engine is not None and len(posts) == 1 and len(engine._buffer) <= 1
 
     async def test_wrong_acks_are_ignored(self) -> None:
         noise = ['43["none"]', '4399["unknown"]', "43", '430["right"]', '430["twice"]', '42["after"]']
@@ -504,118 +595,6 @@ class TestClosing:
             client.disconnect()
         await client.close()
         assert len(ids) == 3
-
-
-def in_thread(fn: Callable[[], Any]) -> Awaitable[Any]:
-    return asyncio.get_running_loop().run_in_executor(None, fn)
-
-
-class TestSyncClient:
-    async def test_calls(self, make_server: Make) -> None:
-        io = await make_server(behave)
-
-        def use() -> None:
-            with SyncClient(address(io)) as client:
-                assert client.connected and client.id
-                assert client.call("echo", {"a": b"1"}, timeout=3) == {"a": b"1"}
-                with pytest.raises(AckTimeout):
-                    client.call("silent", timeout=0.05)
-                assert client.receive(2) == ("welcome", ("/", b"\x00\xff"))
-                client.emit("back", 5)
-                assert client.receive(timeout=2) == ("back", (5,))
-                with pytest.raises(TimeoutError):
-                    client.receive(timeout=0.02)
-                client.emit("kick", False)
-                with pytest.raises(Disconnected, match="io server disconnect"):
-                    client.receive(timeout=2)
-            assert not client.connected
-            with pytest.raises(Exception, match="closed"):
-                client.emit("x")
-
-        await in_thread(use)
-        assert not [thread for thread in threading.enumerate() if thread.name.startswith("fastsio")]
-
-    async def test_handlers_may_block_and_call(self, make_server: Make) -> None:
-        io = await make_server(behave)
-
-        def use() -> None:
-            client = SyncClient(address(io))
-            done = threading.Event()
-            results: list[Any] = []
-
-            @client.on("back")
-            def back(value: int) -> None:
-                results.append(client.call("echo", value + 1, timeout=2))
-                if len(results) == 3:
-                    done.set()
-
-            client.on("question", lambda value: value * 2)
-            client.on("disconnect", lambda reason: results.append(str(reason)))
-            client.connect(timeout=5)
-            for number in range(3):
-                client.emit("back", number)
-            assert done.wait(3)
-            client.emit("ask", 21)
-            assert [event for event in (client.receive(2), client.receive(2))][-1] == ("answered", (42,))
-            acked: list[Any] = []
-            heard = threading.Event()
-            client.emit("echo", 9, lambda value: (acked.append(value), heard.set()))
-            assert heard.wait(2) and acked == [9]
-            client.close()
-            client.close()
-            assert results == [1, 2, 3, "io client disconnect"]
-
-        await in_thread(use)
-
-    async def test_from_many_threads(self, make_server: Make) -> None:
-        io = await make_server(behave)
-
-        def use() -> None:
-            with SyncClient(address(io), transports=["websocket"]) as client:
-                results: list[int] = []
-
-                def work(number: int) -> None:
-                    for turn in range(25):
-                        results.append(client.call("echo", number * 100 + turn, timeout=5))
-
-                threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
-                for thread in threads:
-                    thread.start()
-                for thread in threads:
-                    thread.join()
-                assert sorted(results) == sorted(n * 100 + turn for n in range(8) for turn in range(25))
-
-        await in_thread(use)
-
-    async def test_refused_and_namespaces(self, make_server: Make) -> None:
-        io = await make_server(behave)
-
-        def use() -> None:
-            client = SyncClient(address(io))
-            try:
-                chat = client.of("/chat")
-                with pytest.raises(ConnectError, match="/guarded: nope"):
-                    client.connect("/guarded")
-                assert chat.call("echo", 1, timeout=2) == 1
-                chat.disconnect()
-                assert not chat.connected and client.connected
-            finally:
-                client.close()
-
-        await in_thread(use)
-
-    async def test_failure_to_connect(self) -> None:
-        async with hostile(always(b"")) as url:
-
-            def use() -> None:
-                client = SyncClient(url)
-                with pytest.raises(TimeoutError):
-                    client.connect(timeout=0.05)
-                client.close()
-                with pytest.raises(ConnectError):
-                    SyncClient(url, timeout=0.05).__enter__()
-
-            await in_thread(use)
 
 
 @pytest.mark.parametrize("protocol", [4, 3])

@@ -171,6 +171,19 @@ class TestOptions:
             assert "GET: not answered within 0.1 s (option request_timeout)" in str(error)
             await until(lambda: client.connected)
 
+    async def test_request_timeout_of_a_post(self) -> None:
+        async def answer(head: bytes, writer: asyncio.StreamWriter) -> None:
+            if b"sid=" not in head:
+                writer.write(http_response("0" + HANDSHAKE))
+            elif head.startswith(b"GET"):
+                await asyncio.sleep(0.02)
+                writer.write(http_response("6"))
+
+        async with hostile(answer) as url:
+            with pytest.raises(ConnectError, match=r"POST: not answered within 0\.1 s"):
+                async with connected(url, transports=["polling"], request_timeout=0.1):
+                    pass
+
     async def test_local_address(self, make_server: Make) -> None:
         io = await make_server(behave)
         addresses: list[str] = []

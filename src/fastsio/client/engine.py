@@ -80,6 +80,8 @@ class Engine:
         self._patience = 0.0
         self._beat_due = math.inf
         self._ping_pending = False
+        # What the server's latest ping is to be answered with, once there is room for it.
+        self._pong: Message | None = None
         self._beat_timer: asyncio.TimerHandle | None = None
         self._drain_timer: asyncio.TimerHandle | None = None
         self._probe: _Probe | None = None
@@ -199,7 +201,8 @@ class Engine:
             self._owner.engine_message(data)
         elif type == PING and self._protocol == 4:
             self._beat_due = self._loop.time() + self._interval + self._patience
-            self._send_now(PONG, data)
+            self._pong = (PONG, data)
+            self._send_pong()
             self._owner.engine_beat(PING)
         elif type == PONG and self._protocol == 3:
             self._owner.engine_beat(PONG)
@@ -213,6 +216,12 @@ class Engine:
         elif self.state == "open":
             self._buffer += packet.messages()
             self._plan_flush()
+
+    def _send_pong(self) -> None:
+        # A server that pings without reading must not fill memory: only the latest ping needs an answer.
+        if self._pong is not None and self.writable:
+            (type, data), self._pong = self._pong, None
+            self._send_now(type, data)
 
     def _send_now(self, type: int, data: str | bytes | None) -> None:
         if self._direct is not None:
@@ -256,6 +265,7 @@ class Engine:
 
     def transport_drained(self) -> None:
         """Of the transport: there is room for more."""
+        self._send_pong()
         self._flush()
         if self.state == "closing":
             self._close_when_drained()
@@ -329,6 +339,7 @@ class Engine:
             websocket.send(batch)
         if self.state == "open":
             self._direct = websocket
+        self._send_pong()
         old.abort()
         self._owner.engine_upgraded()
         if self.state == "closing":
@@ -342,6 +353,7 @@ class Engine:
             self._holding = False
             assert isinstance(self._transport, Polling)
             self._transport.resume()
+            self._send_pong()
             self._plan_flush()
         if self.state == "closing":
             self._close_when_drained()

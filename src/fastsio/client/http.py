@@ -11,7 +11,7 @@ import httptools
 from fastsio.client.address import Address
 from fastsio.exceptions import TransportError
 
-__all__ = ["HttpClient", "Response", "describe"]
+__all__ = ["HttpClient", "Response", "ResponseReader", "describe"]
 
 #: Bytes of response headers that are taken.
 MAX_HEAD = 65_536
@@ -52,16 +52,30 @@ def describe(response: Response) -> str:
     return f"HTTP {response.status}: {text}" if text else f"HTTP {response.status}"
 
 
-class _Connection(asyncio.Protocol):
+class ResponseReader(asyncio.Protocol):
+    """A connection that reads responses: collects their headers, up to a limit."""
+
+    def __init__(self) -> None:
+        self._response = Response()
+        self._head = 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Of httptools: one header."""
+        self._head += len(name) + len(value)
+        if self._head > MAX_HEAD:
+            raise ValueError("header too long")
+        self._response.lines.append((name, value))
+
+
+class _Connection(ResponseReader):
     """One keep-alive connection; one request at a time."""
 
     def __init__(self, client: HttpClient) -> None:
+        super().__init__()
         self._client = client
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
-        self._response = Response()
-        self._head = 0
         self._done: Callable[[Response], None] | None = None
         self._failed: Callable[[Exception], None] | None = None
         self._over = False
@@ -115,12 +129,6 @@ class _Connection(asyncio.Protocol):
             self._fail(_caused(TransportError(f"connection lost: {exc or 'closed by the server'}"), exc))
 
     # -- what the parser says ---------------------------------------------------------------------------
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._head += len(name) + len(value)
-        if self._head > MAX_HEAD:
-            raise ValueError("header too long")
-        self._response.lines.append((name, value))
 
     def on_body(self, body: bytes) -> None:
         limit = self._client.max_body

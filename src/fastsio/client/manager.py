@@ -33,11 +33,13 @@ _GRANULARITY = 0.01
 class Manager(EventEmitter):
     """One Engine.IO connection, the sockets that share it, and reconnection.
 
-    Events: ``open``; ``close(reason, error)``; ``error(exception)`` when an attempt to connect fails;
-    ``ping`` (protocol 3: ``pong`` too); ``upgrade``; ``reconnect_attempt(n)``; ``reconnect(n)``;
-    ``reconnect_error(exception)``; ``reconnect_failed``. With ``protocol=3`` the sockets get
-    ``connect_error``, ``connect_timeout``, ``ping``, ``pong``, ``reconnecting`` and the ``reconnect…``
-    events as well.
+    Events: ``open``; ``packet(packet)``; ``close(reason, error)``; ``error(exception)`` when an attempt to
+    connect fails; ``ping``; ``upgrade``; ``reconnect_attempt(n)``; ``reconnect(n)``;
+    ``reconnect_error(exception)``; ``reconnect_failed``.
+
+    With ``protocol=3`` there are ``connect_error(exception)``, ``connect_timeout(milliseconds)``,
+    ``reconnecting(n)`` and ``pong(milliseconds)`` as well, and ``error`` when a connection breaks; the
+    sockets get all of them and the ``reconnect…`` events too.
 
     :ivar backoff: delays between attempts; its fields may be changed at any time, and are here under the
         names of their options as well.
@@ -77,6 +79,7 @@ class Manager(EventEmitter):
         self._auto: set[asyncio.Handle] = set()
         self._closing: set[Engine] = set()
         self._timers: TimerWheel | None = None
+        self._pinged = 0.0
 
     def __repr__(self) -> str:
         return f"<Manager {self.address.url} {self.state}>"
@@ -212,7 +215,8 @@ class Manager(EventEmitter):
         engine.abort()
         message = f"timeout: the server has not answered within {seconds:g} s (option timeout)"
         self._attempt_failed(TransportError(message, transport, self.address.url))
-        self._forward("connect_timeout", round(seconds * 1000))
+        if self.protocol == 3:
+            self._tell("connect_timeout", round(seconds * 1000))
 
     def engine_open(self) -> None:
         """Of the engine: the session has begun."""
@@ -237,9 +241,11 @@ class Manager(EventEmitter):
 
     def engine_beat(self, type: int) -> None:
         """Of the engine: a heartbeat."""
-        name = "ping" if type == PING else "pong"
-        self._fire(name, (), None, True, False)
-        self._forward(name)
+        if type == PING:
+            self._pinged = asyncio.get_running_loop().time()
+            self._tell("ping")
+        else:
+            self._tell("pong", round((asyncio.get_running_loop().time() - self._pinged) * 1000))
 
     @property
     def _packet_protocol(self) -> int:
@@ -277,6 +283,8 @@ class Manager(EventEmitter):
             self._on_packet(packet)
 
     def _on_packet(self, packet: Packet) -> None:
+        if self.has_listeners("packet"):
+            self._fire("packet", (packet,), None, True, False)
         socket = self.nsps.get(packet.namespace)
         if socket is not None and socket.active:
             socket.on_packet(packet)
@@ -323,6 +331,8 @@ class Manager(EventEmitter):
         self._stop_attempt_timer()
         self.state = "closed"
         self.backoff.reset()
+        if self.protocol == 3 and reason == DisconnectReason.TRANSPORT_ERROR:
+            self._tell("error", error)
         for socket in list(self.nsps.values()):
             socket.on_engine_close(reason, error)
         self._fire("close", (reason, error), None, True, False)
@@ -334,6 +344,8 @@ class Manager(EventEmitter):
         self.state = "closed"
         self._reached_websocket = False
         self._fire("error", (error,), None, True, False)
+        if self.protocol == 3:
+            self._fire("connect_error", (error,), None, True, False)
         reconnecting = self._reconnecting
         if reconnecting:
             last = self.backoff.attempts >= self.reconnection_attempts
@@ -377,17 +389,15 @@ class Manager(EventEmitter):
                 socket.on_reconnect_failed()
             return
         self._tell("reconnect_attempt", self.backoff.attempts)
-        self._forward("reconnecting", self.backoff.attempts)
+        if self.protocol == 3:
+            self._tell("reconnecting", self.backoff.attempts)
         # A listener may have disconnected.
         if not self._skip_reconnect:
             self._open()
 
     def _tell(self, event: str, *args: Any) -> None:
+        """Fire an event of the manager's, which a v2 client's sockets get too."""
         self._fire(event, args, None, True, False)
-        self._forward(event, *args)
-
-    def _forward(self, event: str, *args: Any) -> None:
-        """A v2 client's sockets get the manager's events too."""
         if self.protocol == 3:
             for socket in list(self.nsps.values()):
                 socket._fire(event, args, None, True, False)

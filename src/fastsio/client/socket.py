@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,6 +13,8 @@ from typing_extensions import Self
 
 from fastsio._codec import RESERVED_EVENTS, EncodedPacket, Packet, PacketType
 from fastsio._emitter import EventEmitter
+from fastsio._sockets import FlagOperator, Settle, settle_callback, settle_future
+from fastsio.client.events import EventStream
 from fastsio.engine import tasks
 from fastsio.exceptions import (
     AckTimeout,
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from fastsio.client.manager import Manager
     from fastsio.client.options import ClientOptions
 
-__all__ = ["Ack", "EventStream", "Socket", "SocketOperator"]
+__all__ = ["Ack", "Socket", "SocketOperator"]
 
 logger = logging.getLogger("fastsio.client")
 
@@ -37,7 +39,9 @@ _RESERVED_V2 = {
     *("reconnect", "reconnect_attempt", "reconnect_failed", "reconnect_error", "reconnecting"),
 }
 
-Settle = Callable[[Exception | None, list[Any]], None]
+
+# Events that may come before the server has accepted the namespace.
+_MOST_EARLY = 10_000
 
 
 class _Flags(NamedTuple):
@@ -48,6 +52,7 @@ class _Flags(NamedTuple):
 
 
 _PLAIN = _Flags()
+_VOLATILE = _Flags(volatile=True)
 
 
 class _PendingAck:
@@ -387,7 +392,7 @@ class Socket(EventEmitter):
     @property
     def volatile(self) -> SocketOperator:
         """For the next event: drop it if it cannot leave at once."""
-        return SocketOperator(self, _PLAIN._replace(volatile=True))
+        return SocketOperator(self, _VOLATILE)
 
     def timeout(self, seconds: float) -> SocketOperator:
         """For the next event: how long its acknowledgement is awaited; callbacks get ``(error, *args)``."""
@@ -405,21 +410,12 @@ class Socket(EventEmitter):
             self._emit_settled(args, flags, None, True)
         else:
             with_error = bool(flags.timeout or self.ack_timeout or self.retries)
-            settle = partial(self._call_back, callback, with_error)
+            settle = settle_callback(callback, with_error, self)
             self._emit_settled(args[:-1], flags, settle, not with_error)
 
     async def _emit_with_ack(self, args: tuple[Any, ...], flags: _Flags) -> Any:
         future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
-
-        def settle(error: Exception | None, answer: list[Any]) -> None:
-            if future.done():
-                return
-            if error is None:
-                future.set_result(answer)
-            else:
-                future.set_exception(error)
-
-        ack_id = self._emit_settled(args, flags, settle, False)
+        ack_id = self._emit_settled(args, flags, settle_future(future), False)
         try:
             answer = await future
         finally:
@@ -474,11 +470,6 @@ class Socket(EventEmitter):
             self._call(args[0], fn, args)
         self.manager.send_encoded(packet, compress)
 
-    def _call_back(
-        self, callback: Callable[..., Any], with_error: bool, error: Exception | None, args: list[Any]
-    ) -> None:
-        self._call("ack", callback, (error, *args) if with_error else tuple(args))
-
     def _call(self, event: str, fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
         try:
             result = fn(*args)
@@ -518,7 +509,7 @@ class Socket(EventEmitter):
         head.tries += 1
         self._emit_settled(head.args, head.flags, partial(self._on_queued, head), False)
 
-    def _on_queued(self, entry: _Queued, error: Exception | None, args: list[Any]) -> None:
+    def _on_queued(self, entry: _Queued, error: BaseException | None, args: list[Any]) -> None:
         if not self._queue or self._queue[0] is not entry:
             return
         entry.pending = False
@@ -612,8 +603,11 @@ class Socket(EventEmitter):
 
     def _on_event(self, packet: Packet) -> None:
         if not self.connected:
-            if self._joining:
+            if self._joining and len(self._receive_buffer) < _MOST_EARLY:
                 self._receive_buffer.append(packet)
+            elif self._joining:
+                self._receive_buffer.clear()
+                self._refused(FastSIOError(f"{self.nsp}: {_MOST_EARLY} events came before it was accepted"))
             return
         args = packet.data
         if not args:
@@ -681,9 +675,12 @@ class Socket(EventEmitter):
 
         :param limit: events that may wait for the loop; one more ends it with an error.
         """
-        stream = EventStream(self, limit)
+        stream = EventStream(limit, self._leave_stream)
         self._streams = (*self._streams, stream)
         return stream
+
+    def _leave_stream(self, stream: EventStream) -> None:
+        self._streams = tuple(entry for entry in self._streams if entry is not stream)
 
     def _end_streams(self) -> None:
         streams, self._streams = self._streams, ()
@@ -691,92 +688,11 @@ class Socket(EventEmitter):
             stream.end()
 
 
-def _ignore(error: Exception | None, args: list[Any]) -> None:
+def _ignore(error: BaseException | None, args: list[Any]) -> None:
     """For whoever did not ask."""
 
 
-class EventStream(AsyncIterator[tuple[str, tuple[Any, ...]]]):
-    """The events of a socket, for one ``async for``."""
-
-    def __init__(self, socket: Socket, limit: int) -> None:
-        self._socket = socket
-        self._limit = limit
-        self._waiting: deque[tuple[str, tuple[Any, ...]]] = deque()
-        self._wake: asyncio.Future[None] | None = None
-        self._error: Exception | None = None
-        self._ended = False
-
-    def put(self, event: str, args: tuple[Any, ...]) -> None:
-        """Of the socket: an event."""
-        if len(self._waiting) >= self._limit:
-            self._error = FastSIOError(
-                f"events() fell behind: {self._limit} events wait for the loop (limit)"
-            )
-            self.close()
-            return
-        self._waiting.append((event, args))
-        self._notify()
-
-    def end(self) -> None:
-        """Of the socket: no further events."""
-        self._ended = True
-        self._notify()
-
-    def close(self) -> None:
-        """Take no further events; those that wait can still be read."""
-        self._socket._streams = tuple(entry for entry in self._socket._streams if entry is not self)
-        self.end()
-
-    def _notify(self) -> None:
-        if self._wake is not None and not self._wake.done():
-            self._wake.set_result(None)
-
-    async def __anext__(self) -> tuple[str, tuple[Any, ...]]:
-        while not self._waiting:
-            if self._error is not None:
-                raise self._error
-            if self._ended:
-                raise StopAsyncIteration
-            self._wake = asyncio.get_running_loop().create_future()
-            await self._wake
-        return self._waiting.popleft()
-
-
-class SocketOperator:
+class SocketOperator(FlagOperator):
     """A socket with flags for the next event. Every method that sets a flag gives a new operator."""
 
-    __slots__ = ("_flags", "_socket")
-
-    def __init__(self, socket: Socket, flags: _Flags) -> None:
-        self._socket = socket
-        self._flags = flags
-
-    @property
-    def volatile(self) -> SocketOperator:
-        """Drop the event if it cannot leave at once."""
-        return SocketOperator(self._socket, self._flags._replace(volatile=True))
-
-    def timeout(self, seconds: float) -> SocketOperator:
-        """How long the acknowledgement is awaited."""
-        return SocketOperator(self._socket, self._flags._replace(timeout=seconds))
-
-    def compress(self, compress: bool) -> SocketOperator:
-        """Whether the event may be compressed."""
-        return SocketOperator(self._socket, self._flags._replace(compress=compress))
-
-    def emit(self, *args: Any) -> bool:
-        """As :meth:`Socket.emit`; with a timeout the callback gets ``(error, *args)``."""
-        self._socket._emit(args, self._flags)
-        return True
-
-    async def emit_with_ack(self, *args: Any) -> Any:
-        """As :meth:`Socket.emit_with_ack`.
-
-        :raises AckTimeout: when the timeout passes first.
-        """
-        return await self._socket._emit_with_ack(args, self._flags)
-
-    def send(self, *args: Any) -> SocketOperator:
-        """Emit the event ``message``."""
-        self._socket._emit(("message", *args), self._flags)
-        return self
+    __slots__ = ()

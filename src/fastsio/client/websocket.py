@@ -29,7 +29,7 @@ from fastsio._frames import (
 from fastsio._payload import encode_engine_packet
 from fastsio.client.address import Address
 from fastsio.client.base import Message, Owner, transport_error
-from fastsio.client.http import MAX_HEAD, Response, describe
+from fastsio.client.http import MAX_HEAD, ResponseReader, describe
 from fastsio.deflate import Deflate, InflateTooLarge
 from fastsio.exceptions import PacketError
 
@@ -43,7 +43,7 @@ _MASK_LOT = 4096
 _HIGH_WATER = 262_144
 
 
-class WebSocket(asyncio.Protocol):
+class WebSocket(ResponseReader):
     """One WebSocket connection that carries Engine.IO packets.
 
     :param sid: the session to upgrade; None begins a new one.
@@ -53,6 +53,7 @@ class WebSocket(asyncio.Protocol):
     name = "websocket"
 
     def __init__(self, owner: Owner, address: Address, sid: str | None, headers: str = "") -> None:
+        super().__init__()
         self._owner = owner
         self._address = address
         self._resource = address.resource("websocket", sid)
@@ -63,8 +64,6 @@ class WebSocket(asyncio.Protocol):
         self._socket: asyncio.Transport | None = None
         self._dialling: asyncio.Task[None] | None = None
         self._http: httptools.HttpResponseParser | None = None
-        self._response = Response()
-        self._head = 0
         self._key = b""
         self._limit = address.options.max_message_size
         self._as_text = address.options.force_base64
@@ -132,13 +131,6 @@ class WebSocket(asyncio.Protocol):
             self._finish_handshake(data[upgrade.args[0] :])
         except (httptools.HttpParserError, ValueError) as error:
             self._fail(f"no HTTP response: {data[:40]!r}", error)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Of httptools: one header."""
-        self._head += len(name) + len(value)
-        if self._head > MAX_HEAD:
-            raise ValueError("header too long")
-        self._response.lines.append((name, value))
 
     def on_body(self, body: bytes) -> None:
         """Of httptools: a piece of a refusal's text."""

@@ -2,52 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fastsio._emitter import EventEmitter, positional_limit
-from fastsio.engine import tasks
+from fastsio._sockets import Settle, settle_callback, settle_future
 from fastsio.exceptions import AckTimeout
 
 if TYPE_CHECKING:
     from fastsio.engine.timers import Clock, TimerWheel
 
 __all__ = ["AckCollector", "AskedSockets", "Settle", "call_soon", "settle_callback", "settle_future"]
-
-Settle = Callable[[BaseException | None, list[Any]], None]
-
-
-def settle_callback(callback: Callable[..., Any], takes_error: bool, owner: EventEmitter) -> Settle:
-    """A user's callback as a settle function; ``takes_error`` puts the error, or None, before the answer.
-
-    What it raises is reported by ``owner``.
-    """
-
-    def settle(error: BaseException | None, args: list[Any]) -> None:
-        try:
-            result = callback(error, *args) if takes_error else callback(*args)
-            if hasattr(result, "__await__"):
-                tasks.start(result, None, partial(owner._listener_failed, "ack", callback))
-        except Exception as failure:
-            owner._listener_failed("ack", callback, failure)
-
-    return settle
-
-
-def settle_future(future: asyncio.Future[list[Any]]) -> Settle:
-    """A settle function for somebody who awaits the answer."""
-
-    def settle(error: BaseException | None, answer: list[Any]) -> None:
-        if future.done():
-            return
-        if error is None:
-            future.set_result(answer)
-        else:
-            future.set_exception(error)
-
-    return settle
 
 
 def call_soon(clock: Clock, callback: Callable[..., Any], owner: EventEmitter, *args: Any) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from fastsio._codec import RESERVED_EVENTS
 from fastsio._emitter import EventEmitter
+from fastsio._sockets import FlagOperator
 from fastsio.adapters.base import Adapter, BroadcastOptions, SocketDetails
 from fastsio.engine import tasks
 from fastsio.server.acks import AckCollector, Settle, settle_callback, settle_future
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from fastsio.adapters.base import SocketLike
     from fastsio.server.socket import Socket
 
-__all__ = ["BroadcastOperator", "buffers_as_json", "check_event", "room_names"]
+__all__ = ["BroadcastOperator", "FlagOperator", "buffers_as_json", "check_event", "room_names"]
 
 
 def check_event(args: tuple[Any, ...]) -> None:

@@ -21,7 +21,7 @@ from fastsio.exceptions import AckTimeout, Disconnected, EventRefused, EventTime
 from fastsio.server.acks import Settle, call_soon, settle_callback, settle_future
 from fastsio.server.handlers import plan_handler
 from fastsio.server.handshake import Handshake
-from fastsio.server.operator import BroadcastOperator, buffers_as_json, check_event, room_names
+from fastsio.server.operator import BroadcastOperator, FlagOperator, buffers_as_json, check_event, room_names
 from fastsio.server.serial import Turns
 from fastsio.types import DisconnectReason
 
@@ -37,6 +37,7 @@ __all__ = ["Ack", "Socket", "SocketOperator"]
 logger = logging.getLogger("fastsio.server")
 
 _PLAIN = BroadcastFlags()
+_VOLATILE = BroadcastFlags(volatile=True)
 _CONNECT = int(PacketType.CONNECT)
 
 #: Ends of a connection after which its client may come back to what it had.
@@ -214,7 +215,7 @@ class Socket(EventEmitter):
     @property
     def volatile(self) -> SocketOperator:
         """For the next packet: drop it if it cannot leave at once."""
-        return SocketOperator(self, _PLAIN).volatile
+        return SocketOperator(self, _VOLATILE)
 
     @property
     def json(self) -> SocketOperator:
@@ -655,55 +656,25 @@ def _one_or_all(args: list[Any]) -> Any:
     return tuple(args) if args else None
 
 
-class SocketOperator:
+class SocketOperator(FlagOperator):
     """A socket with flags for the next packet. Every method that sets a flag gives a new operator."""
 
-    __slots__ = ("_flags", "_socket")
+    __slots__ = ()
 
-    def __init__(self, socket: Socket, flags: BroadcastFlags) -> None:
-        self._socket = socket
-        self._flags = flags
-
-    @property
-    def volatile(self) -> SocketOperator:
-        """Drop the packet if it cannot leave at once."""
-        return SocketOperator(self._socket, self._flags._replace(volatile=True))
+    if TYPE_CHECKING:
+        _flags: BroadcastFlags
+        _socket: Socket
 
     @property
-    def json(self) -> SocketOperator:
+    def json(self) -> Self:
         """Nothing, as in v2: everything is JSON."""
         return self
 
-    def binary(self, binary: bool) -> SocketOperator:
+    def binary(self, binary: bool) -> Self:
         """As in v2: see :meth:`BroadcastOperator.binary`."""
-        return SocketOperator(self._socket, self._flags._replace(binary=binary))
+        return type(self)(self._socket, self._flags._replace(binary=binary))
 
-    def compress(self, compress: bool) -> SocketOperator:
-        """Whether the packet may be compressed."""
-        return SocketOperator(self._socket, self._flags._replace(compress=compress))
-
-    def timeout(self, seconds: float) -> SocketOperator:
-        """How long the acknowledgement is awaited."""
-        return SocketOperator(self._socket, self._flags._replace(timeout=seconds))
-
-    def emit(self, *args: Any) -> bool:
-        """As :meth:`Socket.emit`; with a timeout the callback gets ``(error, *args)``."""
-        self._socket._emit(args, self._flags)
-        return True
-
-    async def emit_with_ack(self, *args: Any) -> Any:
-        """As :meth:`Socket.emit_with_ack`.
-
-        :raises AckTimeout: when the timeout passes first.
-        """
-        return await self._socket._emit_with_ack(args, self._flags)
-
-    def send(self, *args: Any) -> SocketOperator:
-        """Emit the event ``message``."""
-        self._socket._emit(("message", *args), self._flags)
-        return self
-
-    def write(self, *args: Any) -> SocketOperator:
+    def write(self, *args: Any) -> Self:
         """The same as :meth:`send`."""
         return self.send(*args)
 

@@ -48,7 +48,7 @@ export interface EngineOptions {
   timestampParam?: string;
   /** Of one polling request, in milliseconds; 0, the default, is none. */
   requestTimeout?: number;
-  /** Cookies and credentials to other origins. */
+  /** Cookies and credentials to other origins; in Node, cookies that the server sets go back to it. */
   withCredentials?: boolean;
   /** On polling; on WebSocket in Node only. */
   extraHeaders?: Record<string, string>;

@@ -56,6 +56,27 @@ var io = (() => {
     return Math.trunc(Math.min(Math.floor(random * 10) % 2 ? delay + deviation : delay - deviation, reconnectionDelayMax));
   }
 
+  // client/cookies.js
+  var MOST = 50;
+  var CookieJar = class {
+    #cookies = /* @__PURE__ */ new Map();
+    /** @param lines Set-Cookie headers, of which only names and values count, and that the cookie is to go */
+    add(lines) {
+      for (const line of lines) {
+        const [pair, ...attributes] = line.split(";");
+        const at = pair.indexOf("=");
+        const name = pair.slice(0, Math.max(at, 0)).trim();
+        if (!name) continue;
+        if (attributes.some((one) => /^\s*max-age=(0|-\d+)\s*$/i.test(one))) this.#cookies.delete(name);
+        else if (this.#cookies.has(name) || this.#cookies.size < MOST) this.#cookies.set(name, pair.slice(at + 1).trim());
+      }
+    }
+    /** The header with all of them; no header if there is none. */
+    get headers() {
+      return this.#cookies.size ? { Cookie: [...this.#cookies].map((pair) => pair.join("=")).join("; ") } : {};
+    }
+  };
+
   // client/binary.js
   var hasBlob = typeof Blob === "function";
   var isBlob = (value) => hasBlob && value instanceof Blob;
@@ -307,7 +328,7 @@ var io = (() => {
     }
     /** @param last whether this request may outlive the transport, and the page */
     async #request(method, body, last = false) {
-      const { extraHeaders, requestTimeout, withCredentials } = this.opts;
+      const { cookieJar, extraHeaders, requestTimeout, withCredentials } = this.opts;
       const aborter = new AbortController();
       if (!last) this.#requests.add(aborter);
       const limit = last ? GOODBYE_TIMEOUT : requestTimeout;
@@ -316,12 +337,13 @@ var io = (() => {
         const response = await fetch(this._uri("https", "http"), {
           method,
           body,
-          headers: { ...body && { "Content-Type": "text/plain;charset=UTF-8" }, ...extraHeaders },
+          headers: { ...body && { "Content-Type": "text/plain;charset=UTF-8" }, ...cookieJar?.headers, ...extraHeaders },
           credentials: withCredentials ? "include" : "same-origin",
           cache: "no-store",
           keepalive: last,
           signal: aborter.signal
         });
+        cookieJar?.add(response.headers.getSetCookie());
         const text = await response.text();
         if (response.status !== 200) throw { status: response.status, context: { response, text } };
         return text;
@@ -348,12 +370,13 @@ var io = (() => {
       return Boolean(options.WebSocket ?? globalThis.WebSocket);
     }
     _open() {
-      const { WebSocket: Given, protocols = [], extraHeaders: headers } = this.opts;
+      const { WebSocket: Given, protocols = [], cookieJar, extraHeaders } = this.opts;
+      const headers = { ...cookieJar?.headers, ...extraHeaders };
       const uri = this._uri("wss", "ws");
       let socket;
       try {
         if (Given) socket = new Given(uri, protocols, { headers });
-        else socket = new WebSocket(uri, inNode && headers ? { protocols, headers } : protocols);
+        else socket = new WebSocket(uri, inNode && Object.keys(headers).length ? { protocols, headers } : protocols);
       } catch (error) {
         queueMicrotask(() => this._onError("websocket error", error));
         return;
@@ -444,6 +467,7 @@ var io = (() => {
       this.opts = { ...DEFAULTS, ...options };
       Object.assign(this.opts, locate(uri, this.opts));
       this.opts.path = this.opts.path.replace(/\/$/, "") + (this.opts.addTrailingSlash ? "/" : "");
+      if (inNode && this.opts.withCredentials) this.opts.cookieJar = new CookieJar();
       this.#timers = timersFor(this.opts);
       this.transports = chooseTransports(this.opts);
       this.#watchPage();

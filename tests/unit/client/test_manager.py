@@ -15,7 +15,7 @@ from fastsio._codec import EncodedPacket
 from fastsio.client import manager as module
 from fastsio.client.address import Address
 from fastsio.client.cookies import CookieJar
-from fastsio.client.engine import EngineOwner
+from fastsio.client.engine import PING, PONG, EngineOwner
 from fastsio.types import DisconnectReason
 
 pytestmark = pytest.mark.usefixtures("engines")
@@ -538,6 +538,25 @@ class TestBuffering:
         client.emit("buffered below")
         assert engine.sent == ["0", '2["kept"]', '2["buffered below"]']
 
+    @pytest.mark.parametrize("more", [0, 1])
+    async def test_events_before_the_acceptance_have_a_limit(
+        self, engines: list[FakeEngine], more: int
+    ) -> None:
+        client = make()
+        log = log_of(client)
+        count: list[int] = []
+        client.on("x", lambda: count.append(1))
+        client.open()
+        engines[0].accept()
+        for _ in range(10_000 + more):
+            engines[0].receive('2["x"]')
+        engines[0].receive('0{"sid":"a"}')
+        if more:
+            assert log[1] == ("connect_error", "/: 10000 events came before it was accepted")
+            assert not client.connected and not client.active and not count
+        else:
+            assert client.connected and len(count) == 10_000
+
     async def test_events_of_another_namespace_are_ignored(self, engines: list[FakeEngine]) -> None:
         client = make()
         seen: list[Any] = []
@@ -694,13 +713,58 @@ class TestProtocol3:
     async def test_sockets_get_the_managers_events(self, engines: list[FakeEngine]) -> None:
         client = make(protocol=3, timeout=0.03)
         log = log_of(client)
+        for name in ("connect_error", "connect_timeout", "reconnecting"):
+            client.manager.on(name, lambda *args, name=name: log.append((name.upper(), str(args[0]))))
         client.open()
         await until(lambda: ("connect_timeout", "30") in log)
         await until(lambda: ("reconnecting", "1") in log)
+        assert ("CONNECT_TIMEOUT", "30") in log and ("RECONNECTING", "1") in log
+        assert any(entry[0] == "CONNECT_ERROR" and "option timeout" in entry[1] for entry in log)
+        await client.close()
+
+    async def test_heartbeats_tell_the_latency(self, engines: list[FakeEngine]) -> None:
+        client = make(protocol=3)
+        log: list[Any] = []
+        for emitter in (client, client.manager):
+            emitter.on("ping", lambda: log.append("ping"))
+            emitter.on("pong", log.append)
+        client.open()
+        engines[0].accept()
+        engines[0].owner.engine_beat(PING)
+        await asyncio.sleep(0.03)
+        engines[0].owner.engine_beat(PONG)
+        assert log[:2] == ["ping", "ping"] and log[2] == log[3] >= 29
+        await client.close()
+
+    async def test_a_connection_that_breaks_is_an_error(self, engines: list[FakeEngine]) -> None:
+        client = make(protocol=3)
+        log = log_of(client)
+        client.open()
+        engines[0].accept()
+        engines[0].receive("0")
+        engines[0].lose(DisconnectReason.TRANSPORT_ERROR)
+        assert log[-4:] == [
+            ("ERROR", "gone"),
+            ("error", "gone"),
+            ("disconnect", "transport error"),
+            ("CLOSE", "transport error"),
+        ]
         await client.close()
 
 
 class TestEvents:
+    async def test_packets_of_the_manager(self, engines: list[FakeEngine]) -> None:
+        client = make()
+        packets: list[Any] = []
+        client.manager.on("packet", packets.append)
+        engine = await connected(client, engines)
+        engine.receive('2["x",1]', '2/elsewhere,["y"]')
+        assert [(int(packet.type), packet.namespace, packet.data) for packet in packets] == [
+            (0, "/", {"sid": "s1"}),
+            (2, "/", ["x", 1]),
+            (2, "/elsewhere", ["y"]),
+        ]
+
     async def test_the_loop_ends_with_the_socket(self, engines: list[FakeEngine]) -> None:
         client = make()
         events = client.events()

@@ -1,6 +1,7 @@
+import { CookieJar } from "./cookies.js";
 import { sizeOf } from "./engine-codec.js";
 import { Emitter } from "./emitter.js";
-import { Polling, WebSocketTransport } from "./transports.js";
+import { inNode, Polling, WebSocketTransport } from "./transports.js";
 
 export const engineProtocol = 4;
 
@@ -79,6 +80,7 @@ export class Engine extends Emitter {
     this.opts = { ...DEFAULTS, ...options };
     Object.assign(this.opts, locate(uri, this.opts));
     this.opts.path = this.opts.path.replace(/\/$/, "") + (this.opts.addTrailingSlash ? "/" : "");
+    if (inNode && this.opts.withCredentials) this.opts.cookieJar = new CookieJar();
     this.#timers = timersFor(this.opts);
     this.transports = chooseTransports(this.opts);
     this.#watchPage();

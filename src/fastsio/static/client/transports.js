@@ -154,7 +154,7 @@ export class Polling extends Transport {
 
   /** @param last whether this request may outlive the transport, and the page */
   async #request(method, body, last = false) {
-    const { extraHeaders, requestTimeout, withCredentials } = this.opts;
+    const { cookieJar, extraHeaders, requestTimeout, withCredentials } = this.opts;
     const aborter = new AbortController();
     if (!last) this.#requests.add(aborter);
     const limit = last ? GOODBYE_TIMEOUT : requestTimeout;
@@ -163,12 +163,13 @@ export class Polling extends Transport {
       const response = await fetch(this._uri("https", "http"), {
         method,
         body,
-        headers: { ...(body && { "Content-Type": "text/plain;charset=UTF-8" }), ...extraHeaders },
+        headers: { ...(body && { "Content-Type": "text/plain;charset=UTF-8" }), ...cookieJar?.headers, ...extraHeaders },
         credentials: withCredentials ? "include" : "same-origin",
         cache: "no-store",
         keepalive: last,
         signal: aborter.signal,
       });
+      cookieJar?.add(response.headers.getSetCookie());
       const text = await response.text();
       if (response.status !== 200) throw { status: response.status, context: { response, text } };
       return text;
@@ -202,13 +203,14 @@ export class WebSocketTransport extends Transport {
   }
 
   _open() {
-    const { WebSocket: Given, protocols = [], extraHeaders: headers } = this.opts;
+    const { WebSocket: Given, protocols = [], cookieJar, extraHeaders } = this.opts;
+    const headers = { ...cookieJar?.headers, ...extraHeaders };
     const uri = this._uri("wss", "ws");
     let socket;
     try {
       // Browsers have no headers to set. Node's own class takes them with the protocols, the package ws after them.
       if (Given) socket = new Given(uri, protocols, { headers });
-      else socket = new WebSocket(uri, inNode && headers ? { protocols, headers } : protocols);
+      else socket = new WebSocket(uri, inNode && Object.keys(headers).length ? { protocols, headers } : protocols);
     } catch (error) {
       queueMicrotask(() => this._onError("websocket error", error));
       return;
