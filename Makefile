@@ -101,7 +101,7 @@ bench-micro: dev ## codec benchmarks beside rivals and bare orjson (bench/result
 parity: ## docs/reference/parity.md, from parity.txt beside it
 	$(PYTHON) scripts/parity
 
-screenshot: dev ## docs/images/demo.png, from the demo page in headless Chromium
+screenshot: dev ## docs/images/*.png, from example pages in headless Chromium
 	$(BIN)/python docs/images/screenshot.py
 
 clean: ## remove what building and testing left; keeps .venv and .cache

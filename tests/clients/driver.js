@@ -156,6 +156,35 @@ class Trial {
     return socket;
   }
 
+  /** A client of the admin UI, on a connection of its own, and all that it is told. */
+  openAdmin(auth) {
+    const socket = library(this.url + "/admin", { forceNew: true, reconnection: false, auth, ...transportOptions() });
+    this.managers.push(socket.io);
+    const log = [];
+    const waiting = [];
+    const taken = {};
+    socket.onAny((...event) => {
+      log.push(event);
+      waiting.splice(0).forEach((wake) => wake());
+    });
+    const all = (name) => log.filter(([other]) => other === name).map(([, ...args]) => args);
+    return {
+      socket,
+      log,
+      all,
+      /** The arguments of the next event of that name that was not taken yet. */
+      async next(name) {
+        const index = taken[name] || 0;
+        taken[name] = index + 1;
+        await within(WAIT, `event ${name}`, async (resolve) => {
+          while (all(name).length <= index) await new Promise((wake) => waiting.push(wake));
+          resolve();
+        });
+        return all(name)[index];
+      },
+    };
+  }
+
   openEngine(options = {}) {
     const settings = { query: { tag: this.tag }, ...transportOptions(), ...options };
     const socket = engineProtocol === 3 ? library(this.url, settings) : new library.Socket(this.url, settings);
@@ -661,6 +690,104 @@ const scenarios = {
     assert.deepStrictEqual(await call(socket, "seq report"), [{ received: 1000, in_order: true }]);
     assert.strictEqual(sequence.fault, null);
     assert.strictEqual(sequence.received, 1000);
+  },
+
+  /** Logs in as args.auth, fails to with anything else, and comes back by the id it was given. */
+  async admin_login(t) {
+    const refusals = [];
+    for (const auth of [{}, { ...t.args.auth, password: "wrong" }, { ...t.args.auth, username: "x" }, { sessionId: "0123456789abcdef" }, { sessionId: ["x"] }]) {
+      const [, error] = await firstOf(t.openAdmin(auth).socket, ["connect", "connect_error"]);
+      refusals.push(error && { message: error.message, data: describe(error.data) });
+    }
+    const first = t.openAdmin(t.args.auth);
+    const [sessionId] = await first.next("session");
+    await first.next("config");
+    const second = t.openAdmin({ sessionId });
+    await second.next("config");
+    await sleep(50);
+    return { refusals, id: /^[0-9a-f]{16}$/.test(sessionId), again: second.all("session").length };
+  },
+
+  /** What an admin is told of the clients of this test, and what of its commands comes of it. */
+  async admin(t) {
+    const early = await t.connect();
+    const admin = t.openAdmin(t.args.auth);
+    const [{ supportedFeatures }] = await admin.next("config");
+    const [stats] = await admin.next("server_stats");
+    const found = {
+      features: supportedFeatures,
+      stats: {
+        keys: Object.keys(stats).sort(),
+        about: [stats.serverId, typeof stats.hostname, typeof stats.pid, typeof stats.uptime],
+        clients: stats.clientsCount >= 2,
+        polling: stats.pollingClientsCount >= (mode === "polling" ? 1 : 0),
+        namespaces: stats.namespaces.map(({ name }) => name).filter((name) => ["/", "/admin", "/chat", "/guarded"].includes(name)).sort(),
+        admins: stats.namespaces.find(({ name }) => name === "/admin").socketsCount,
+      },
+    };
+    if (supportedFeatures.includes("ALL_EVENTS")) {
+      const [all] = await admin.next("all_sockets");
+      const mine = all.find(({ id }) => id === early.id);
+      found.socket = {
+        keys: Object.keys(mine).sort(),
+        handshake: Object.keys(mine.handshake).sort(),
+        types: Object.values(mine.handshake).map((value) => typeof value).sort(),
+        tag: mine.handshake.query.tag === t.tag,
+        issued: Math.abs(mine.handshake.issued - Date.now()) < 60_000,
+        client: mine.clientId === early.io.engine.id.slice(0, 12),
+        transport: mine.transport,
+        rooms: mine.rooms.map((room) => (room === early.id ? "<id>" : room)),
+        nsp: mine.nsp,
+        data: mine.data,
+      };
+      found.admin = all.filter(({ nsp }) => nsp === "/admin").map(({ id }) => id === admin.socket.id);
+    }
+    const user = await t.connect();
+    const { id } = user;
+    const hello = next(user, "hello");
+    admin.socket.emit("emit", "/", id, "hello", 1, { two: [2] });
+    const greeted = t.args.readonly ? null : await hello;
+    await call(user, "join", "room");
+    await call(user, "echo", "é", [1, null]);
+    user.emit("echo", Buffer.from([1, 2]));
+    await next(user, "echo");
+    const rooms = async () => (await call(user, "whoami"))[0].rooms;
+    admin.socket.emit("join", "/", "vip", id);
+    admin.socket.emit("join", "/", "everyone in room", "room");
+    admin.socket.emit("leave", "/", "room", id);
+    admin.socket.emit("emit", "/nowhere", id, "hello");
+    await sleep(50);
+    found.commands = { greeted, rooms: await rooms() };
+    admin.socket.emit("_disconnect", "/", false, id);
+    if (t.args.readonly) {
+      await sleep(50);
+      assertSame(await call(user, "echo", "still here"), ["still here"]);
+      user.disconnect();
+    } else found.commands.reason = (await next(user, "disconnect"))[0];
+    assertSame(await call(early, "echo", "still here"), ["still here"]);
+    early.disconnect();
+    if (supportedFeatures.includes("ALL_EVENTS")) {
+      const of = (name) => admin.all(name).filter((args) => JSON.stringify(describe(args)).includes(id));
+      for (const end = Date.now() + WAIT; of("socket_disconnected").length === 0 && Date.now() < end; ) await sleep(5);
+      await sleep(20);
+      const [[socket, connected]] = of("socket_connected");
+      const told = (name) => of(name).map((args) => describe(args.slice(0, -1)).map((arg) => (arg === id ? "<id>" : arg)));
+      found.events = {
+        connected: [socket.id === id, socket.rooms.length, /^\d{4}-\d\d-\d\dT[\d:.]{12}Z$/.test(connected)],
+        updated: admin.all("socket_updated").filter(([{ id: other }]) => other === id).map(([{ nsp, transport }]) => [nsp, transport]),
+        received: told("event_received"),
+        sent: told("event_sent"),
+        joined: told("room_joined"),
+        left: told("room_left").sort(),
+        disconnected: told("socket_disconnected"),
+        own: [...admin.all("event_received"), ...admin.all("event_sent")].filter(([nsp]) => nsp === "/admin").length,
+      };
+    }
+    found.names = [...new Set(admin.log.map(([name]) => name))].sort();
+    const [later] = await admin.next("server_stats");
+    found.counted = [...new Set(later.aggregatedEvents.map(({ type }) => type))].sort();
+    found.count = later.aggregatedEvents.every(({ timestamp, count }) => timestamp % 1000 === 0 && count > 0);
+    return found;
   },
 
   /** A handshake that the server's hook decides on by args.verdict; what the client is told. */

@@ -7,7 +7,7 @@
  * It offers exactly what tests/interop/scenario_server.py offers on fastsio, so one driver runs against both and
  * tests/interop/test_reference.py can prove that the expected values are the reference's. Options are fastsio's
  * (seconds and bytes): kind ("socketio" | "engineio"), ping_interval, ping_timeout, max_http_buffer_size,
- * guard_root, allow_request, http_compression, per_message_deflate.
+ * guard_root, admin, allow_request, http_compression, per_message_deflate.
  *
  * Each line of standard output is one JSON record: {"event": "listening", "port": n} first, then what the server saw
  * of each client, which names itself by the query parameter "tag". A line "close" on standard input closes the
@@ -264,6 +264,10 @@ function serveSocketIO(server) {
   io.of("/guarded").use(guard);
   for (const namespace of ["/", "/chat", "/guarded", /^\/dyn-\d+$/]) {
     io.of(namespace).on("connection", onConnection);
+  }
+  if (options.admin) {
+    const { server_id: serverId, ...others } = options.admin;
+    require("@socket.io/admin-ui").instrument(io, { serverId, ...others });
   }
   return () => io.close();
 }

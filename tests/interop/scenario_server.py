@@ -20,6 +20,7 @@ import uvloop
 from handlers import serve_handlers
 
 import fastsio
+from fastsio.admin import instrument
 from fastsio.engine import EngineServer
 from fastsio.exceptions import AckTimeout, ConnectionRefused
 
@@ -102,6 +103,7 @@ def decide(request: Any) -> Any:
 
 def serve_socketio(options: dict[str, Any]) -> fastsio.Server:
     root_is_guarded = options.pop("guard_root", False)
+    admin_options = options.pop("admin", None)
     if "allow_request" in options:
         options["allow_request"] = allow_request if options["allow_request"] == "async" else decide
     io = fastsio.Server(**options)
@@ -305,6 +307,8 @@ def serve_socketio(options: dict[str, Any]) -> fastsio.Server:
     for namespace in ("/", "/chat", "/guarded", re.compile(r"^/dyn-\d+$")):
         io.of(namespace).on("connection", connection)
     serve_handlers(io)
+    if admin_options is not None:
+        instrument(io, **admin_options)
     return io
 
 

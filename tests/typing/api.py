@@ -11,6 +11,7 @@ from typing_extensions import assert_type
 
 import fastsio
 import fastsio.metrics
+from fastsio.admin import BasicAuth, MemoryStore, instrument
 from fastsio.codec import (
     Decoder,
     Packet,
@@ -62,6 +63,20 @@ async def main() -> None:
     assert_type(io.of("/admin").use(connection), fastsio.Namespace)
     await io.close(grace=1)
 
+
+class Store:
+    """Sessions of admins, kept by coroutines."""
+
+    async def does_session_exist(self, session_id: str) -> bool:
+        return False
+
+    async def save_session(self, session_id: str) -> None: ...
+
+
+admin: BasicAuth = {"type": "basic", "username": "admin", "password": "$2b$12$..."}
+instrument(io, auth=admin, readonly=True, server_id="node 1", store=Store())
+instrument(io, auth=False, mode="production", namespace_name="/watch", store=MemoryStore(3600, 10))
+assert_type(io.namespaces, dict[str, fastsio.Namespace])
 
 engine = EngineServer(ping_interval=10)
 
