@@ -7,7 +7,6 @@ import random
 from typing import Any
 
 import pytest
-from fastsio.net.deflate import negotiate
 from websockets.asyncio.client import connect
 from websockets.extensions.permessage_deflate import (
     ClientPerMessageDeflateFactory,
@@ -15,6 +14,7 @@ from websockets.extensions.permessage_deflate import (
     ServerPerMessageDeflateFactory,
 )
 
+from fastsio.deflate import negotiate
 from fastsio.engine import EngineServer
 from fastsio.options import DeflateOptions
 
