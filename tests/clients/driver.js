@@ -439,6 +439,20 @@ const scenarios = {
     return Object.fromEntries(Object.entries(said).map(([label, names]) => [label, names.sort()]));
   },
 
+  /** What a parent emits reaches every one of its namespaces, and no other. */
+  async parent_namespace(t) {
+    const sockets = { one: await t.connect("/dyn-201"), two: await t.connect("/dyn-202"), chat: await t.connect("/chat") };
+    const said = {};
+    for (const [name, socket] of Object.entries(sockets)) socket.on("said", (label) => (said[label] ||= []).push(name));
+    await call(sockets.two, "join", "room");
+    sockets.one.emit("say", { from: "parent" }, "said", "all");
+    sockets.one.emit("say", { from: "parent", to: ["room"] }, "said", "room");
+    await call(sockets.one, "echo");
+    for (const socket of Object.values(sockets)) await call(socket, "echo");
+    for (const names of Object.values(said)) names.sort();
+    return said;
+  },
+
   /** What only a server of v2 has. */
   async v2_members(t) {
     const socket = await t.connect();

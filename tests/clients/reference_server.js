@@ -118,9 +118,13 @@ async function askPromise(socket, milliseconds, event, args) {
   }
 }
 
+/** The parent of the dynamic namespaces. */
+let dynamic;
+
 /** `how` names the operators, in the order in which they are applied. */
 function operator(socket, how) {
   let target = how.from === "namespace" ? socket.nsp : socket;
+  if (how.from === "parent") target = dynamic;
   if (how.broadcast) target = target.broadcast;
   for (const room of how.to || []) target = target.to(room);
   for (const room of how.in || []) target = target.in(room);
@@ -263,7 +267,7 @@ function serveSocketIO(server) {
   if (options.guard_root) io.use(guard);
   io.of("/guarded").use(guard);
   for (const namespace of ["/", "/chat", "/guarded", /^\/dyn-\d+$/]) {
-    io.of(namespace).on("connection", onConnection);
+    dynamic = io.of(namespace).on("connection", onConnection);
   }
   if (options.admin) {
     const { server_id: serverId, ...others } = options.admin;

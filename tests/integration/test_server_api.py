@@ -122,7 +122,7 @@ class TestSettings:
         io = await make_server()
         assert io.path() == "/socket.io"
         assert io.path("/elsewhere/") is io
-        assert io.path() == "/elsewhere/"
+        assert io.path() == "/elsewhere"
         assert (await http(io.port, "/elsewhere/?EIO=4&transport=polling")).status == 200
         assert (await http(io.port, "/socket.io/?EIO=4&transport=polling")).status == 404
         with pytest.raises(OptionError):

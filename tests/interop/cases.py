@@ -282,6 +282,11 @@ CASES = [
         args={"only_v4": True},
         result=lambda client: ROOMS_EXCEPT,
     ),
+    Case(
+        "parent_namespace",
+        clients=JAVASCRIPT,
+        result=lambda client: {"all": ["one", "two"], "room": ["two"]},
+    ),
     Case("v2_members", clients=JAVASCRIPT, result=lambda client: V2_MEMBERS),
     Case("conn_events", clients=JAVASCRIPT, result=conn_events),
     Case(

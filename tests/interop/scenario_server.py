@@ -71,6 +71,8 @@ def rooms_of(socket: Any) -> list[str]:
 def operator(socket: Any, how: dict[str, Any]) -> Any:
     """``how`` names the operators, in the order in which they are applied."""
     target = socket.nsp if how.get("from") == "namespace" else socket
+    if how.get("from") == "parent":
+        target = socket.nsp.parent
     if how.get("broadcast"):
         target = target.broadcast
     for room in how.get("to", ()):

@@ -166,9 +166,9 @@ class Server(RootEmitter, V2Members, _Broadcaster, Serving):
     @overload
     def path(self, value: str) -> Self: ...
     def path(self, value: str | None = None) -> Any:
-        """Get or set the path of the URLs served."""
+        """Get or set the path of the URLs served, without a slash at its end."""
         if value is None:
-            return self.engine.options.path
+            return self.engine.path.rstrip("/")
         self.engine.set_option("path", value)
         return self
 
