@@ -68,7 +68,9 @@ def report(socket: Any) -> dict[str, Any]:
 @router.on("interview")
 async def interview(socket: Any) -> list[Any]:
     """Asks, and waits for events as answers."""
+    socket.emit("name?")
     name = await socket.wait_for("name", timeout=5)
+    socket.emit("age?", name)
     age = await socket.wait_for("age", timeout=5, check=lambda age: age > 0)
     try:
         await socket.wait_for("never", timeout=0.01)

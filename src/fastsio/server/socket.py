@@ -17,12 +17,13 @@ from fastsio.engine.ids import generate_id
 from fastsio.engine.middleware import Middleware, run_middlewares
 from fastsio.engine.request import Request
 from fastsio.engine.session import Session
-from fastsio.exceptions import AckTimeout, Disconnected, EventRefused, EventTimeout, InvalidArguments
+from fastsio.exceptions import AckTimeout, Disconnected, EventRefused, InvalidArguments
 from fastsio.server.acks import Settle, call_soon, settle_callback, settle_future
 from fastsio.server.handlers import plan_handler
 from fastsio.server.handshake import Handshake
 from fastsio.server.operator import BroadcastOperator, FlagOperator, buffers_as_json, check_event, room_names
 from fastsio.server.serial import Turns
+from fastsio.server.waiting import wait_for_event
 from fastsio.types import DisconnectReason
 
 if TYPE_CHECKING:
@@ -429,43 +430,16 @@ class Socket(EventEmitter):
         """
         if not self.connected:
             raise Disconnected("the socket is not connected")
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[list[Any]] = loop.create_future()
-        settle = settle_future(future)
+        return _one_or_all(await wait_for_event(self, event, timeout, check))
 
-        def take(*args):  # type: ignore[no-untyped-def]
-            if future.done():
-                return
-            ack = args[-1] if args and isinstance(args[-1], Ack) else None
-            if ack is not None:
-                args = args[:-1]
-            try:
-                wanted = check is None or check(*args)
-            except Exception as error:
-                future.set_exception(error)
-                return
-            if wanted:
-                future.set_result(list(args))
-                if ack is not None:
-                    ack()
-
-        # The client's end settles what waits for acknowledgements; no client can send a negative id.
+    def _expect_end(self, settle: Settle) -> int:
+        """Have ``settle`` told when the client leaves; gives the key to forget it with ``_take_ack``."""
+        # Among the acknowledgements: no client can send a negative id.
         key = -1 - self.nsp.next_ack_id()
         if self._acks is None:
             self._acks = {}
         self._acks[key] = _PendingAck(self, key, settle, False)
-        timer = None
-        if timeout is not None:
-            timer = loop.call_later(timeout, settle, EventTimeout(event, timeout), [])
-        self.on(event, take)
-        try:
-            args = await future
-        finally:
-            self.off(event, take)
-            self._take_ack(key)
-            if timer is not None:
-                timer.cancel()
-        return _one_or_all(args)
+        return key
 
     def on_event(self, packet: Packet) -> None:
         """An EVENT of the client."""
