@@ -28,7 +28,6 @@ cdef class EventEmitter:
     cdef int _fire_planned(
         self, Listener listener, str event, tuple args, object ack, bint trim, bint propagate
     ) except -1
-    cdef int _call(self, str event, object fn, object call, tuple given, object ack) except -1
     cpdef object _plan(self, str event, object fn, bint serialize)
     cpdef object _call_in_turn(self, str event, object fn, object call, tuple given, object ack)
     cpdef object _share(self, EventEmitter source)

@@ -266,7 +266,7 @@ cdef class EventEmitter:
             elif trim and listener.limit < count:
                 given = args[:listener.limit]
             try:
-                self._call(event, listener.fn, listener.fn, given, ack if answers else None)
+                _call(self, event, listener.fn, listener.fn, given, ack if answers else None)
             except Exception as error:
                 if propagate:
                     raise
@@ -299,24 +299,13 @@ cdef class EventEmitter:
             if plan.serialize:
                 self._call_in_turn(event, listener.fn, call, given, unanswered)
             else:
-                self._call(event, listener.fn, call, given, unanswered)
+                _call(self, event, listener.fn, call, given, unanswered)
         except Exception as error:
             if propagate:
                 raise
             if ack is not None and isinstance(error, EventRefused):
                 ack(error.answer())
             self._listener_failed(event, listener.fn, error)
-        return 0
-
-    cdef inline int _call(self, str event, object fn, object call, tuple given, object ack) except -1:
-        """Call ``call`` for the listener ``fn``; ``ack``, unless None, is answered with what it returns."""
-        cdef object result = PyObject_CallObject(call, given)
-        if result is not None and hasattr(result, "__await__"):
-            if _start_awaitable is None:
-                raise RuntimeError("an async listener needs a running fastsio engine")
-            _start_awaitable(result, ack, _Failure(self, event, fn))
-        elif ack is not None:
-            _answer(ack, result)
         return 0
 
     cpdef object _plan(self, str event, object fn, bint serialize):
@@ -326,7 +315,7 @@ cdef class EventEmitter:
         return None
 
     cpdef object _call_in_turn(self, str event, object fn, object call, tuple given, object ack):
-        """Call ``call`` for the listener ``fn`` when its turn comes; ``ack`` as in :meth:`_call`."""
+        """Call ``call`` for the listener ``fn`` when its turn comes; ``ack`` as in ``_call``."""
         raise NotImplementedError
 
     def _listener_failed(self, event, fn, error):
@@ -403,6 +392,20 @@ cdef class EventEmitter:
         if listeners is not None:
             self._store(event, tuple([entry for entry in listeners if entry is not listener]))
         return 0
+
+
+cdef inline int _call(
+    EventEmitter emitter, str event, object fn, object call, tuple given, object ack
+) except -1:
+    """Call ``call`` for the listener ``fn``; ``ack``, unless None, is answered with what it returns."""
+    cdef object result = PyObject_CallObject(call, given)
+    if result is not None and hasattr(result, "__await__"):
+        if _start_awaitable is None:
+            raise RuntimeError("an async listener needs a running fastsio engine")
+        _start_awaitable(result, ack, _Failure(emitter, event, fn))
+    elif ack is not None:
+        _answer(ack, result)
+    return 0
 
 
 cdef int _answer(object ack, object result) except -1:

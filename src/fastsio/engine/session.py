@@ -207,8 +207,9 @@ class Session(EventEmitter):
         elif not websocket.compressed and (self.supports_binary or not packet.attachments):
             frames = packet.frames(self.protocol)
             websocket.write_frames(frames)
-            self.counters.packets_sent += 1 + len(packet.attachments)
-            self.counters.bytes_sent += len(frames)
+            counters = self.counters
+            counters.packets_sent += 1 + len(packet.attachments)
+            counters.bytes_sent += len(frames)
         else:
             for _, data in packet.messages():
                 self._send_over(websocket, data, compress)
@@ -295,8 +296,9 @@ class Session(EventEmitter):
         """A text message of the session's WebSocket."""
         if self.ready_state != "open":
             return
-        self.counters.packets_received += 1
-        self.counters.bytes_received += len(payload)
+        counters = self.counters
+        counters.packets_received += 1
+        counters.bytes_received += len(payload)
         if self._phase != _PING_DUE:
             self._note_traffic(payload)
         if payload and payload[0] == _TEXT_MESSAGE:
@@ -318,8 +320,9 @@ class Session(EventEmitter):
         """A binary message of the session's WebSocket."""
         if self.ready_state != "open":
             return
-        self.counters.packets_received += 1
-        self.counters.bytes_received += len(payload)
+        counters = self.counters
+        counters.packets_received += 1
+        counters.bytes_received += len(payload)
         if self._phase != _PING_DUE:
             self._note_traffic(b"")
         try:
