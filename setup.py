@@ -41,6 +41,7 @@ MODULES = [
     "net/websocket.py",
     "server/client.py",
     "server/handshake.py",
+    "server/handlers.py",
     "server/namespace.py",
     "server/operator.py",
     "server/server.py",

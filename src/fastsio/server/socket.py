@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fastsio._codec import EncodedPacket, Packet, PacketType, encode_ack, encode_event
-from fastsio._emitter import EventEmitter, Plan
+from fastsio._emitter import EventEmitter, Plan, annotations_of
 from fastsio.adapters.base import Adapter, BroadcastFlags, BroadcastOptions, RecoverySession
 from fastsio.engine import tasks
 from fastsio.engine.counters import count
@@ -505,7 +505,10 @@ class Socket(EventEmitter):
         return pending
 
     def _plan(self, event: str, fn: Callable[..., Any], serialize: bool) -> Plan | None:
-        return plan_handler(self.nsp.server, event, fn, serialize)
+        server = self.nsp.server
+        if not serialize and server.slow_handlers is None and annotations_of(fn) is None:
+            return None  # as most are: closures that are registered for every connection
+        return plan_handler(server, event, fn, serialize)
 
     def _call_in_turn(
         self,
