@@ -38,6 +38,7 @@ MODULES = [
     "net/headers.py",
     "net/http.py",
     "net/hub.py",
+    "net/streams.py",
     "net/websocket.py",
     "server/client.py",
     "server/handshake.py",

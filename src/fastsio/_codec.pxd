@@ -5,7 +5,7 @@ cimport cython
 
 
 cdef class Packet:
-    cdef int _type
+    cdef readonly int kind      # the type as a plain number
     cdef public str namespace
     cdef public object data
     cdef public object id

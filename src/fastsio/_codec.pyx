@@ -116,13 +116,13 @@ cdef class Packet:
     @property
     def type(self):
         """What kind of packet it is."""
-        return _TYPES[self._type]
+        return _TYPES[self.kind]
 
     @type.setter
     def type(self, object value):
         if value not in _TYPES:
             raise PacketError(f"no packet type {value!r}")
-        self._type = value
+        self.kind = value
 
     @property
     def attachments(self):
@@ -136,7 +136,7 @@ cdef class Packet:
             return NotImplemented
         cdef Packet that = <Packet>other
         return (
-            self._type == that._type
+            self.kind == that.kind
             and self.namespace == that.namespace
             and self.id == that.id
             and self.data == that.data
@@ -575,7 +575,7 @@ cpdef EncodedPacket encode_packet(Packet packet, int protocol=5):
         raise PacketError("nothing to encode")
     if protocol != 4 and protocol != 5:
         raise ValueError(f"no Socket.IO protocol {protocol}")
-    cdef int type = packet._type
+    cdef int type = packet.kind
     cdef bint binary = type == BINARY_EVENT or type == BINARY_ACK
     cdef _Attachments attachments = None
     cdef bytes payload = None
@@ -874,7 +874,7 @@ cdef class Decoder:
         if packet.data is not None:
             _reconstruct(packet.data, packet._attachments)
         if self.protocol == 5:
-            packet._type -= BINARY_EVENT - EVENT
+            packet.kind -= BINARY_EVENT - EVENT
         return packet
 
     @cython.boundscheck(False)
@@ -901,7 +901,7 @@ cdef class Decoder:
             return self._unknown_type(<unsigned char>text[0])
 
         packet = Packet.__new__(Packet)
-        packet._type = type
+        packet.kind = type
         if type >= BINARY_EVENT:
             while i < size and c"0" <= text[i] <= c"9" and i <= MAX_DIGITS:
                 count = count * 10 + (text[i] - c"0")
@@ -956,7 +956,7 @@ cdef class Decoder:
         if self.protocol == 5 or c <= c" ":
             raise PacketError(f"unknown packet type {digit}")
         cdef Packet packet = Packet.__new__(Packet)
-        packet._type = CONNECT_ERROR
+        packet.kind = CONNECT_ERROR
         packet.namespace = ""
         packet.data = f"parser error: unknown packet type {digit}"
         return packet

@@ -56,10 +56,13 @@ cdef class FrameParser:
     cdef:
         readonly int close_code
         readonly str close_reason
+        readonly int opcode         # of the message read last
 
+        bytes _input                # what begin was given, None when all of it is read
+        Py_ssize_t _position        # where in _input reading goes on
         bint _client
         bint _compression
-        bint _feeding               # inside feed, or a feed raised: the place in the stream is lost
+        bint _feeding               # in the midst of some input, or reading raised: the place is lost
         bint _stopped               # violation or close frame: nothing that follows is read
         Py_ssize_t _max_message_size
         Py_ssize_t _max_fragments
@@ -83,10 +86,12 @@ cdef class FrameParser:
         PyObject* _control          # owned bytes object for a control frame that came in part
         uint8_t _control_len
 
-    cdef list _feed(self, const uint8_t* p, Py_ssize_t n)
+    cpdef int begin(self, bytes data) except -1
+    cpdef bytes next_message(self)
+    cdef bytes _next(self, const uint8_t** position, const uint8_t* end)
     cdef Py_ssize_t _parse_header(self, const uint8_t* p, Py_ssize_t n) noexcept
-    cdef int _read_data(self, const uint8_t* p, Py_ssize_t n, list out) except -1
-    cdef int _read_control(self, const uint8_t* p, Py_ssize_t n, list out) except -1
+    cdef bytes _read_data(self, const uint8_t* p, Py_ssize_t n)
+    cdef bytes _read_control(self, const uint8_t* p, Py_ssize_t n)
     cdef int _append(self, const uint8_t* p, Py_ssize_t n) except -1
     cdef bytes _take_message(self)
     cdef int _refuse(self, int code, str reason) noexcept

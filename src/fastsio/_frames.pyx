@@ -232,27 +232,54 @@ cdef class FrameParser:
         and reason. After a close frame or a violation everything is ignored and the result is empty.
         """
         cdef Py_buffer view
-        cdef list out
+        cdef list out = []
+        cdef bytes payload
+        cdef const uint8_t* position
         if self._feeding:
-            raise RuntimeError("feed() was called from inside feed(), or after one that raised")
-        if isinstance(data, bytes):
-            self._feeding = True
-            out = self._feed(<const uint8_t*>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
-            self._feeding = False
-            return out
+            raise RuntimeError("the parser is in the midst of other input, or has raised before")
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
         try:
             self._feeding = True
-            out = self._feed(<const uint8_t*>view.buf, view.len)
+            position = <const uint8_t*>view.buf
+            while True:
+                payload = self._next(&position, <const uint8_t*>view.buf + view.len)
+                if payload is None:
+                    break
+                out.append((self.opcode, payload))
             self._feeding = False
             return out
         finally:
             PyBuffer_Release(&view)
 
-    cdef list _feed(self, const uint8_t* p, Py_ssize_t n):
-        """feed() over a raw buffer."""
-        cdef list out = []
-        cdef const uint8_t* end = p + n
+    cpdef int begin(self, bytes data) except -1:
+        """Take ``data``, whose messages :meth:`next_message` gives one by one: :meth:`feed` without a list."""
+        if self._feeding or data is None:
+            raise RuntimeError("the parser is in the midst of other input, or has raised before")
+        self._feeding = True
+        self._input = data
+        self._position = 0
+        return 0
+
+    cpdef bytes next_message(self):
+        """The payload of the next message or control frame, with its opcode in ``opcode``; None at the end."""
+        cdef const uint8_t* start
+        cdef const uint8_t* position
+        cdef bytes payload
+        if self._input is None:
+            return None
+        start = <const uint8_t*>PyBytes_AS_STRING(self._input)
+        position = start + self._position
+        payload = self._next(&position, start + PyBytes_GET_SIZE(self._input))
+        self._position = position - start
+        if payload is None:
+            self._input = None
+            self._feeding = False
+        return payload
+
+    cdef bytes _next(self, const uint8_t** position, const uint8_t* end):
+        """Read up to the end of a message; None if there is none before ``end``."""
+        cdef bytes payload = None
+        cdef const uint8_t* p = position[0]
         cdef Py_ssize_t size, take
         while p < end and not self._stopped:
             if self._remaining == 0:
@@ -279,11 +306,14 @@ cdef class FrameParser:
                 p += size
             take = min(end - p, self._remaining)
             if self._opcode >= OPCODE_CLOSE:
-                self._read_control(p, take, out)
+                payload = self._read_control(p, take)
             else:
-                self._read_data(p, take, out)
+                payload = self._read_data(p, take)
             p += take
-        return out
+            if payload is not None:
+                break
+        position[0] = p
+        return payload
 
     cdef Py_ssize_t _parse_header(self, const uint8_t* p, Py_ssize_t n) noexcept:
         """Read a header: its size, or 0 if it is incomplete or was refused.
@@ -355,7 +385,7 @@ cdef class FrameParser:
             self._validate = opcode == OPCODE_TEXT and not compressed
         return size
 
-    cdef int _read_data(self, const uint8_t* p, Py_ssize_t n, list out) except -1:
+    cdef bytes _read_data(self, const uint8_t* p, Py_ssize_t n):
         """Take n bytes of a data frame, and the message if they complete it."""
         cdef bytes payload
         cdef uint8_t opcode = self._message_opcode
@@ -372,21 +402,24 @@ cdef class FrameParser:
             else:
                 copy_masked(bytes_at(fresh), p, n, self._mask)
             if self._validate and not utf8_valid(bytes_at(fresh), n):
-                return self._refuse(INVALID_DATA, "invalid UTF-8")
+                self._refuse(INVALID_DATA, "invalid UTF-8")
+                return None
         else:
             self._append(p, n)
             if self._validate and n and not utf8_feed(
                 &self._utf8, bytes_at(self._message) + self._message_len - n, n
             ):
-                return self._refuse(INVALID_DATA, "invalid UTF-8")
+                self._refuse(INVALID_DATA, "invalid UTF-8")
+                return None
             if not last:
-                return 0
+                return None
             if self._utf8.need:
-                return self._refuse(INVALID_DATA, "invalid UTF-8")
+                self._refuse(INVALID_DATA, "invalid UTF-8")
+                return None
             payload = self._take_message()
         self._message_opcode = 0
-        out.append((opcode, payload))
-        return 0
+        self.opcode = opcode
+        return payload
 
     cdef int _append(self, const uint8_t* p, Py_ssize_t n) except -1:
         """Unmask n bytes of the current frame to the end of the incomplete message.
@@ -426,7 +459,7 @@ cdef class FrameParser:
         self._message_len = 0
         return payload
 
-    cdef int _read_control(self, const uint8_t* p, Py_ssize_t n, list out) except -1:
+    cdef bytes _read_control(self, const uint8_t* p, Py_ssize_t n):
         """Take n bytes of a control frame, and the frame if they complete it."""
         cdef bytes payload
         cdef int error
@@ -441,21 +474,25 @@ cdef class FrameParser:
         self._control_len += <uint8_t>n
         self._remaining -= n
         if self._remaining:
-            return 0
+            return None
         payload = <bytes>self._control
         Py_CLEAR(self._control)
         self._control_len = 0
         if self._opcode == OPCODE_CLOSE:
             error = close_error(<const uint8_t*>PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload))
-            if error == INVALID_DATA:
-                return self._refuse(error, "invalid UTF-8 in the close reason")
             if error:
-                return self._refuse(error, "invalid close code or length")
+                self._refuse(
+                    error,
+                    "invalid UTF-8 in the close reason"
+                    if error == INVALID_DATA
+                    else "invalid close code or length",
+                )
+                return None
             # RFC 6455 §1.4: what follows a close frame is discarded.
             self._stopped = True
             self._drop()
-        out.append((self._opcode, payload))
-        return 0
+        self.opcode = self._opcode
+        return payload
 
     cdef int _refuse(self, int code, str reason) noexcept:
         """Record a violation and free everything; always 0, for the caller to return."""

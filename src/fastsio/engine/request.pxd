@@ -52,3 +52,14 @@ cpdef Request known_request(
     str method, str path, str query_string, KnownHead head, str varying, object exchange,
     str remote_address, str scheme,
 )
+
+
+cdef class WebSocket:
+    cdef:
+        public object receiver
+        public bint writable
+        public bint compressed
+
+    cpdef write_frames(self, bytes frames)
+    cpdef bint is_writable(self) except -1
+    cpdef flush(self)

@@ -95,40 +95,51 @@ class WebSocketReceiver(Protocol):
         """The peer reads again after :attr:`WebSocket.writable` was False."""
 
 
-class WebSocket(Protocol):
-    """One accepted WebSocket connection. Writes of one read callback or loop turn leave together."""
+class WebSocket:
+    """One accepted WebSocket connection. Writes of one read callback or loop turn leave together.
 
-    receiver: WebSocketReceiver
+    A base class rather than a protocol: what a session does per message is a call of C then.
+    """
 
-    @property
-    def writable(self) -> bool:
-        """False while the peer reads slower than we write."""
-        ...
-
-    @property
-    def compressed(self) -> bool:
-        """Whether permessage-deflate was negotiated: frames made elsewhere cannot be used then."""
-        ...
+    def __init__(self, receiver: WebSocketReceiver, compressed: bool) -> None:
+        self.receiver = receiver
+        #: False while the peer reads slower than we write.
+        self.writable = True
+        #: Whether permessage-deflate was negotiated: frames made elsewhere cannot be used then.
+        self.compressed = compressed
 
     @property
     def buffered(self) -> int:
         """Bytes that wait for the peer."""
-        ...
+        raise NotImplementedError
 
     def send_text(self, payload: bytes, compress: bool = True) -> None:
         """Send one text message; ``payload`` is UTF-8."""
+        raise NotImplementedError
 
     def send_binary(self, payload: bytes, compress: bool = True) -> None:
         """Send one binary message."""
+        raise NotImplementedError
 
     def write_frames(self, frames: bytes) -> None:
         """Send ready-made unmasked frames as they are (not with :attr:`compressed`)."""
+        raise NotImplementedError
+
+    def is_writable(self) -> bool:
+        """Whether the peer keeps up with what we write."""
+        return self.writable
+
+    def flush(self) -> None:
+        """Hand what is queued to the transport."""
+        raise NotImplementedError
 
     def close(self, code: int = 0, reason: str = "") -> None:
         """Send what is queued, then a close frame (empty with code 0), then end the connection."""
+        raise NotImplementedError
 
     def abort(self) -> None:
         """Drop the connection at once."""
+        raise NotImplementedError
 
 
 class Exchange(Protocol):

@@ -1,13 +1,15 @@
 # The layout of the compiled class; session.py is the source of its methods.
-
 from fastsio._codec cimport EncodedPacket
 from fastsio._emitter cimport EventEmitter
 from fastsio.engine.counters cimport Counters
-from fastsio.engine.request cimport Request
+from fastsio.engine.request cimport Request, WebSocket
 from fastsio.engine.sink cimport FunctionSink, Sink
 from fastsio.engine.timers cimport TimerWheel
 
 cimport cython
+
+
+cdef int MESSAGE, PING, PONG, CLOSE, _TEXT_MESSAGE, _PING_DUE, _PONG_DUE, _CLIENT_DUE
 
 
 cdef class Session(EventEmitter):
@@ -31,9 +33,10 @@ cdef class Session(EventEmitter):
         object _polling
         object _probe
         Sink _sink
-        object _websocket
+        WebSocket _websocket
         object __weakref__
 
+    @cython.locals(websocket=WebSocket)
     cpdef send_encoded(self, EncodedPacket packet, bint compress=*)
     cpdef on_text(self, bytes payload)
     cpdef int _listened(self, str event) except -1

@@ -102,7 +102,7 @@ class Session(EventEmitter):
     def writable(self) -> bool:
         """Whether a packet would leave now: a poll is open, or the WebSocket's peer keeps up."""
         if self._websocket is not None:
-            return self._websocket.writable
+            return self._websocket.is_writable()
         return self._polling is not None and self._polling.poll is not None
 
     @property

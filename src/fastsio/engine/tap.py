@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from fastsio._payload import decode_engine_packet
-from fastsio.engine.request import WebSocket, WebSocketReceiver
+from fastsio.engine.request import WebSocket
 from fastsio.exceptions import PacketError
 
 if TYPE_CHECKING:
@@ -31,20 +31,18 @@ class EnginePacket(NamedTuple):
         return cls("error" if kind is None else _NAMES[kind], data)
 
 
-class Tap:
+class Tap(WebSocket):
     """Stands between a session and its WebSocket, in both directions, and shows each packet to the session.
 
     It passes for a compressed WebSocket, so that the session sends packets one by one through it, and no
     frames made elsewhere.
     """
 
-    __slots__ = ("_session", "receiver", "websocket")
-
-    compressed = True
+    __slots__ = ("_session", "websocket")
 
     def __init__(self, session: Session, websocket: WebSocket) -> None:
+        super().__init__(session, True)
         self._session = session
-        self.receiver: WebSocketReceiver = session
         self.websocket = websocket
         websocket.receiver = self
 
@@ -85,10 +83,9 @@ class Tap:
         """As the WebSocket's."""
         return self.websocket.buffered
 
-    @property
-    def writable(self) -> bool:
+    def is_writable(self) -> bool:
         """Whether the client keeps up."""
-        return self.websocket.writable
+        return self.websocket.is_writable()
 
     def send_text(self, payload: bytes, compress: bool = True) -> None:
         """Send one text message."""
@@ -113,6 +110,10 @@ class Tap:
     def write_frames(self, frames: bytes) -> None:
         """Send ready-made frames, unseen; a session has none for a compressed WebSocket."""
         self.websocket.write_frames(frames)
+
+    def flush(self) -> None:
+        """Hand what is queued to the transport."""
+        self.websocket.flush()
 
     def close(self, code: int = 0, reason: str = "") -> None:
         """Close the connection."""

@@ -2,6 +2,7 @@
 """Shape of the sockets that share an epoll instance."""
 
 cimport cython
+from fastsio.net.streams cimport StreamTransport
 from libc.stdint cimport uint8_t, uint32_t
 
 
@@ -28,19 +29,6 @@ cdef enum:
     MAX_EVENTS = 128
 
 
-cdef class Poller
-
-
-cdef class Watched:
-    cdef Poller _poller
-    cdef int _fd                 # -1 once closed
-    cdef uint32_t _interest      # what epoll is asked for; 0: not watched
-
-    cdef int _on_ready(self, uint32_t events) except -1
-    cdef int _watch(self, uint32_t interest) except -1
-    cdef int _close_fd(self) noexcept
-
-
 @cython.final
 cdef class Poller:
     cdef object _loop
@@ -54,19 +42,26 @@ cdef class Poller:
 
     cpdef bint at_end_of_turn(self, callback) except -1
     cdef int _flush(self) except -1
-    cdef int _report(self, str message, object error, Watched watched) except -1
+    cdef int _watch(self, object owner, int fd, uint32_t before, uint32_t interest) except -1
+    cdef int _report(self, str message, object error, object transport) except -1
 
 
 @cython.final
-cdef class Acceptor(Watched):
+cdef class Acceptor:
+    cdef Poller _poller
+    cdef int _fd                 # for epoll alone; -1 once closed
+    cdef uint32_t _interest
     cdef object _factory
     cdef object _socket
 
+    cdef int _accept(self) except -1
     cdef int _adopt(self, int fd, const sockaddr* address, Py_ssize_t size) except -1
 
 
-@cython.final
-cdef class SocketTransport(Watched):
+cdef class SocketTransport(StreamTransport):
+    cdef Poller _poller
+    cdef int _fd                 # -1 once closed
+    cdef uint32_t _interest      # what epoll is asked for; 0: not watched
     cdef object _protocol
     cdef object _socket          # Python's duplicate of the descriptor, None until asked for
     cdef object _first           # bytes that wait to be sent, None if none do
@@ -82,6 +77,8 @@ cdef class SocketTransport(Watched):
     cdef sockaddr_in6 _peer
 
     cpdef write(self, data)
+    cdef int _on_ready(self, uint32_t events) except -1
+    cdef int _watch(self, uint32_t interest) except -1
     cdef int _receive(self) except -1
     cdef int _send(self) except -1
     cdef Py_ssize_t _send_some(self, Py_ssize_t* asked) except -2

@@ -107,49 +107,6 @@ cdef enum:
 cdef double ACCEPT_PAUSE = 1.0
 
 
-cdef class Watched:
-    """A descriptor in a poller's epoll instance."""
-
-    cdef int _on_ready(self, uint32_t events) except -1:
-        """Something of what was asked for is there; or an error, which is always reported."""
-        raise NotImplementedError
-
-    cdef int _watch(self, uint32_t interest) except -1:
-        """Ask for these events from now on; none at all with 0."""
-        cdef epoll_event event
-        cdef Poller poller = self._poller
-        cdef int operation = EPOLL_CTL_MOD
-        if interest == self._interest or self._fd < 0 or poller._epoll < 0:
-            return 0
-        if interest == 0:
-            operation = EPOLL_CTL_DEL
-        elif self._interest == 0:
-            operation = EPOLL_CTL_ADD
-        memset(&event, 0, sizeof(event))
-        event.events = interest
-        event.data.fd = self._fd
-        if epoll_ctl(poller._epoll, operation, self._fd, &event) < 0:
-            raise OSError(errno, os.strerror(errno))
-        if operation == EPOLL_CTL_DEL:
-            poller._watched[self._fd] = None
-        elif operation == EPOLL_CTL_ADD:
-            while len(poller._watched) <= self._fd:
-                poller._watched.append(None)
-            poller._watched[self._fd] = self
-        self._interest = interest
-        return 0
-
-    cdef int _close_fd(self) noexcept:
-        if self._fd >= 0:
-            close(self._fd)  # which takes it out of the epoll instance too
-            self._fd = -1
-            self._interest = 0
-        return 0
-
-    def __dealloc__(self):
-        self._close_fd()
-
-
 @cython.final
 cdef class Poller:
     """An epoll instance and the loop that watches it.
@@ -191,7 +148,7 @@ cdef class Poller:
         acceptor._factory = factory
         # The socket object closes its descriptor; this one is for epoll alone.
         acceptor._fd = os.dup(sock.fileno())
-        acceptor._watch(EPOLLIN)
+        acceptor._accept_again()
         return acceptor
 
     def adopt(self, sock, protocol):
@@ -214,7 +171,6 @@ cdef class Poller:
     def _turn(self):
         """The loop found something ready."""
         cdef int i, count, fd
-        cdef object watched
         count = epoll_wait(self._epoll, self._events, MAX_EVENTS, 0)
         if count < 0:
             if errno == EINTR:
@@ -226,9 +182,11 @@ cdef class Poller:
                 fd = self._events[i].data.fd
                 # Closed by an earlier event of this turn, perhaps even in use again: then whoever has the
                 # descriptor now finds nothing to read.
-                watched = self._watched[fd]
-                if watched is not None:
-                    (<Watched>watched)._on_ready(self._events[i].events)
+                owner = self._watched[fd]
+                if type(owner) is SocketTransport:
+                    (<SocketTransport>owner)._on_ready(self._events[i].events)
+                elif owner is not None:
+                    (<Acceptor>owner)._accept()
                 if self._epoll < 0:
                     break
         finally:
@@ -257,14 +215,44 @@ cdef class Poller:
                     transport._send()
         return 0
 
-    cdef int _report(self, str message, object error, Watched watched) except -1:
-        self._loop.call_exception_handler({"message": message, "exception": error, "transport": watched})
+    cdef int _watch(self, object owner, int fd, uint32_t before, uint32_t interest) except -1:
+        """Report these events of ``fd`` to ``owner`` instead of those before; 0 is none at all."""
+        cdef epoll_event event
+        cdef int operation = EPOLL_CTL_MOD
+        if self._epoll < 0:
+            return 0
+        if interest == 0:
+            operation = EPOLL_CTL_DEL
+        elif before == 0:
+            operation = EPOLL_CTL_ADD
+        memset(&event, 0, sizeof(event))
+        event.events = interest
+        event.data.fd = fd
+        if epoll_ctl(self._epoll, operation, fd, &event) < 0:
+            raise OSError(errno, os.strerror(errno))
+        if operation == EPOLL_CTL_DEL:
+            self._watched[fd] = None
+        elif operation == EPOLL_CTL_ADD:
+            while len(self._watched) <= fd:
+                self._watched.append(None)
+            self._watched[fd] = owner
+        return 0
+
+    cdef int _report(self, str message, object error, object transport) except -1:
+        self._loop.call_exception_handler({"message": message, "exception": error, "transport": transport})
         return 0
 
 
 @cython.final
-cdef class Acceptor(Watched):
+cdef class Acceptor:
     """A listening socket; made by :meth:`Poller.listen`."""
+
+    def __cinit__(self):
+        self._fd = -1
+
+    def __dealloc__(self):
+        if self._fd >= 0:
+            close(self._fd)
 
     @property
     def sockets(self):
@@ -274,11 +262,12 @@ cdef class Acceptor(Watched):
     def close(self):
         """Accept nothing more."""
         if self._fd >= 0:
-            self._watch(0)
-            self._close_fd()
+            self._pause()
+            close(self._fd)
+            self._fd = -1
             self._socket.close()
 
-    cdef int _on_ready(self, uint32_t events) except -1:
+    cdef int _accept(self) except -1:
         cdef sockaddr_storage address
         cdef socklen_t size
         cdef int fd, error
@@ -296,7 +285,7 @@ cdef class Acceptor(Watched):
             if error in (EINTR, ECONNABORTED, EPROTO, EPERM):
                 continue  # that connection is over, or a firewall does not want it
             if error in (EMFILE, ENFILE, ENOBUFS, ENOMEM):
-                self._watch(0)
+                self._pause()
                 self._poller._loop.call_later(ACCEPT_PAUSE, self._accept_again)
             self._poller._report(
                 "accept() failed: out of system resource"
@@ -308,8 +297,15 @@ cdef class Acceptor(Watched):
             break
         return 0
 
+    def _pause(self):
+        if self._interest:
+            self._interest = 0
+            self._poller._watch(self, self._fd, EPOLLIN, 0)
+
     def _accept_again(self):
-        self._watch(EPOLLIN)
+        if self._fd >= 0 and not self._interest:
+            self._interest = EPOLLIN
+            self._poller._watch(self, self._fd, 0, EPOLLIN)
 
     cdef int _adopt(self, int fd, const sockaddr* address, Py_ssize_t size) except -1:
         cdef SocketTransport transport
@@ -356,8 +352,7 @@ cdef SocketTransport _transport(Poller poller, int fd, object protocol):
     return transport
 
 
-@cython.final
-cdef class SocketTransport(Watched):
+cdef class SocketTransport(StreamTransport):
     """One connected stream socket, as ``asyncio.Transport``.
 
     What is written in a turn of the poller is sent when the turn ends, at any other time at once.
@@ -365,6 +360,10 @@ cdef class SocketTransport(Watched):
 
     def __cinit__(self):
         self._fd = -1
+
+    def __dealloc__(self):
+        if self._fd >= 0:
+            close(self._fd)
 
     # -- facts ----------------------------------------------------------------------------------------
 
@@ -574,6 +573,13 @@ cdef class SocketTransport(Watched):
             self._call("pause_writing")
         return 0
 
+    cdef int _watch(self, uint32_t interest) except -1:
+        cdef uint32_t before = self._interest
+        if interest != before and self._fd >= 0:
+            self._interest = interest
+            self._poller._watch(self, self._fd, before, interest)
+        return 0
+
     cdef int _update(self) except -1:
         """Have epoll report what matters now."""
         cdef uint32_t interest = 0
@@ -617,7 +623,8 @@ cdef class SocketTransport(Watched):
         finally:
             if self._socket is not None:
                 self._socket.close()
-            self._close_fd()
+            close(self._fd)
+            self._fd = -1
 
     cdef int _call(self, str method) except -1:
         try:

@@ -1,6 +1,8 @@
 # The layout of the compiled class; hub.py is the source of its methods.
 
+cimport cython
 from fastsio._http cimport KnownHeads
+from fastsio.engine.request cimport WebSocket
 from fastsio.engine.timers cimport TimerWheel
 
 
@@ -27,4 +29,7 @@ cdef class Hub:
     cpdef replace(self, old, new)
     cpdef discard(self, connection)
     cpdef bytes common_headers(self, bint close)
-    cpdef mark_dirty(self, connection)
+    cpdef mark_dirty(self, WebSocket connection)
+
+    @cython.locals(connection=WebSocket, dirty=list)
+    cpdef _flush(self)

@@ -10,7 +10,7 @@ from email.utils import formatdate
 from typing import TYPE_CHECKING, Protocol
 
 from fastsio._http import KnownHeads
-from fastsio.engine.request import App
+from fastsio.engine.request import App, WebSocket
 from fastsio.engine.timers import TimerWheel
 from fastsio.options import ListenerOptions
 
@@ -33,10 +33,6 @@ class Connection(Protocol):
 
     def abort(self) -> None:
         """Drop the connection at once."""
-
-
-class Flushable(Protocol):
-    def flush(self) -> None: ...
 
 
 class Hub:
@@ -76,7 +72,7 @@ class Hub:
         self.max_pipelined = limits.max_pipelined
         # The headers that all responses of one second have, by what becomes of the connection; then empty.
         self._closing_headers = self._keeping_headers = b""
-        self._dirty: list[Flushable] = []
+        self._dirty: list[WebSocket] = []
         self._scheduled = False
         # Whether the log has it; until there is clearly room again, so that a crowd does not flood the log.
         self._full = False
@@ -123,7 +119,7 @@ class Hub:
     def _forget_date(self) -> None:
         self._keeping_headers = b""
 
-    def mark_dirty(self, connection: Flushable) -> None:
+    def mark_dirty(self, connection: WebSocket) -> None:
         """Have ``connection`` flushed once this turn of the loop is over."""
         self._dirty.append(connection)
         if not self._scheduled:

@@ -1,17 +1,18 @@
 # The layout of the compiled class; websocket.py is the source of its methods.
-
 from fastsio._frames cimport FrameParser
-from fastsio.engine.request cimport Request
+from fastsio.engine.request cimport Request, WebSocket
+from fastsio.engine.session cimport Session
 from fastsio.net.hub cimport Hub
+from fastsio.net.streams cimport StreamTransport
 
 cimport cython
 
 
-cdef class WebSocketConnection:
+cdef int _TEXT, _OPEN, _CLOSING, _DONE
+
+
+cdef class WebSocketConnection(WebSocket):
     cdef:
-        public object receiver
-        public bint writable
-        public bint compressed
         object _deadline
         object _deflate
         str _error
@@ -24,10 +25,18 @@ cdef class WebSocketConnection:
         bint _reading
         bint _secure
         int _state
+        StreamTransport _stream
         object _transport
         object __weakref__
 
+    @cython.locals(parser=FrameParser, payload=bytes, session=Session)
+    cpdef data_received(self, bytes data)
+    cdef _on_other(self, int opcode, bytes payload)
+
+    @cython.locals(out=list)
     cpdef write_frames(self, bytes frames)
+
+    @cython.locals(out=list)
     cpdef flush(self)
     cdef _on_close_frame(self, bytes payload)
     cdef _end(self)

@@ -25,9 +25,11 @@ from fastsio._frames import (
     parse_close,
 )
 from fastsio.deflate import Deflate, InflateError, InflateTooLarge, negotiate
-from fastsio.engine.request import Request, WebSocketReceiver
+from fastsio.engine.request import Request, WebSocket, WebSocketReceiver
+from fastsio.engine.session import Session
 from fastsio.engine.timers import Deadline
 from fastsio.net.hub import Hub
+from fastsio.net.streams import StreamTransport
 from fastsio.options import DeflateOptions
 
 __all__ = ["BadHandshake", "WebSocketConnection", "check_handshake"]
@@ -39,6 +41,8 @@ _TOKEN: Final = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzAB
 _SWITCHING: Final = (
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
 )
+
+_TEXT: Final = OP_TEXT
 
 # States of a connection. CLOSING: our close frame is out, the peer's is awaited. DONE: on_close was called.
 _OPEN: Final = 0
@@ -126,8 +130,8 @@ class _CloseDeadline:
             connection.abort()
 
 
-class WebSocketConnection:
-    """The protocol of a transport after the opening handshake; implements ``engine.request.WebSocket``.
+class WebSocketConnection(WebSocket):
+    """The protocol of a transport after the opening handshake.
 
     What is sent during a read callback leaves at its end, anything else once per turn of the loop: each time
     in one write to the transport.
@@ -150,11 +154,11 @@ class WebSocketConnection:
         :param reading: whether a read callback is running, at whose end ``begin`` will be called.
         :param secure: whether the transport is TLS, which has a closing handshake of its own.
         """
-        self.receiver = receiver
-        self.writable = True
-        self.compressed = deflate is not None
+        super().__init__(receiver, deflate is not None)
         self._hub = hub
         self._transport = transport
+        # The same, if calling it needs no look-up.
+        self._stream = transport if isinstance(transport, StreamTransport) else None
         self._parser = FrameParser(max_message_size=max_message_size, compression=deflate is not None)
         self._deflate = deflate
         self._max_buffered = max_buffered_bytes
@@ -186,29 +190,47 @@ class WebSocketConnection:
 
     def data_received(self, data: bytes) -> None:
         self._reading = True
+        parser = self._parser
+        parser.begin(data)
         try:
-            for opcode, payload in self._parser.feed(data):
-                if self._state:
-                    if opcode == OP_CLOSE:
-                        self._on_close_frame(payload)
-                elif opcode == OP_TEXT:
-                    self.receiver.on_text(payload)
-                elif opcode == OP_BINARY:
-                    self.receiver.on_binary(payload)
-                elif opcode & COMPRESSED:
-                    self._on_compressed(opcode, payload)
-                elif opcode == OP_PING:
-                    self._on_ping(payload)
-                elif opcode == OP_CLOSE:
-                    self._on_close_frame(payload)
-            if self._parser.close_code:
-                self._fail(self._parser.close_code, self._parser.close_reason)
+            while True:
+                payload = parser.next_message()
+                if payload is None:
+                    break
+                if parser.opcode == _TEXT and not self._state:
+                    receiver = self.receiver
+                    if type(receiver) is Session:
+                        # A class whose methods need no look-up.
+                        session: Session = receiver
+                        session.on_text(payload)
+                    else:
+                        receiver.on_text(payload)
+                else:
+                    self._on_other(parser.opcode, payload)
+            if parser.close_code:
+                self._fail(parser.close_code, parser.close_reason)
         except Exception:
             logger.exception("receiver of a WebSocket failed")
+            while parser.next_message() is not None:
+                pass  # what came behind it in the same read has nobody to go to
             self._fail(1011, "internal error")
         self._reading = False
         if self._out is not None:
             self.flush()
+
+    def _on_other(self, opcode: int, payload: bytes) -> None:
+        """Take any message but a plain text."""
+        if self._state:
+            if opcode == OP_CLOSE:
+                self._on_close_frame(payload)
+        elif opcode == OP_BINARY:
+            self.receiver.on_binary(payload)
+        elif opcode & COMPRESSED:
+            self._on_compressed(opcode, payload)
+        elif opcode == OP_PING:
+            self._on_ping(payload)
+        elif opcode == OP_CLOSE:
+            self._on_close_frame(payload)
 
     def eof_received(self) -> None:
         # Returning None has the transport close itself, once what is queued is sent.
@@ -303,7 +325,11 @@ class WebSocketConnection:
             return
         self._out = None
         self._pending = 0
-        self._transport.write(out[0] if len(out) == 1 else b"".join(out))
+        data = out[0] if len(out) == 1 else b"".join(out)
+        if self._stream is not None:
+            self._stream.write(data)
+        else:
+            self._transport.write(data)
         if not self.writable:
             self._check_buffered()
 

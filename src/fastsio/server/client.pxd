@@ -8,6 +8,9 @@ from fastsio.engine.timers cimport TimerWheel
 from fastsio.server.socket cimport Socket
 
 
+cdef int _CONNECT, _DISCONNECT, _EVENT, _ACK, _CONNECT_ERROR, _BINARY_EVENT
+
+
 cdef class Client(Sink):
     cdef:
         public object server
@@ -21,7 +24,11 @@ cdef class Client(Sink):
         list _waiting
         object __weakref__
 
+    @cython.locals(packet=Packet)
+    cpdef on_frame(self, bytes payload)
     cpdef _on_decoded(self, Packet packet)
+
+    @cython.locals(kind=int, socket=Socket)
     cpdef _on_packet(self, Packet packet)
     cdef _on_invalid(self, error)
     cdef _on_connect(self, Packet packet)

@@ -83,6 +83,7 @@ class Client(Sink):
     # -- receiving ------------------------------------------------------------------------------------
 
     def on_frame(self, payload: bytes) -> None:
+        """A text message in its frame."""
         if len(payload) == 1:
             self._on_invalid(PacketError("a message without data"))
             return
@@ -94,6 +95,7 @@ class Client(Sink):
         self._on_decoded(packet)
 
     def on_message(self, data: str | bytes) -> None:
+        """Any other message."""
         if data == "":
             self._on_invalid(PacketError("a message without data"))
             return
@@ -123,7 +125,7 @@ class Client(Sink):
             self._on_invalid(PacketError("a binary packet before CONNECT"))
 
     def _on_packet(self, packet: Packet) -> None:
-        kind = packet.type
+        kind = packet.kind
         if kind == _CONNECT:
             self._on_connect(packet)
             return
@@ -304,6 +306,7 @@ class Client(Sink):
             self.on_close(DisconnectReason.FORCED_SERVER_CLOSE, None)
 
     def on_close(self, reason: DisconnectReason, description: Any) -> None:
+        """The session is over, or is told so."""
         self.server.engine.timers.cancel(self)
         if self._decoder is not None:
             self._decoder.reset()

@@ -1,8 +1,10 @@
 # The layout of the compiled classes; socket.py is the source of their methods.
 
+cimport cython
 from fastsio._codec cimport EncodedPacket, Packet
 from fastsio._emitter cimport EventEmitter
 from fastsio.engine.session cimport Session
+from fastsio.server.operator cimport check_event
 
 
 cdef class Ack:
@@ -24,6 +26,7 @@ cdef class Socket(EventEmitter):
         list _any
         object _data
         list _middlewares
+        str _name
         readonly object recovery
         list _outgoing
         readonly Session _session
@@ -32,6 +35,8 @@ cdef class Socket(EventEmitter):
         object __weakref__
 
     cpdef _emit(self, tuple args, flags)
+
+    @cython.locals(session=Session)
     cpdef send_encoded(self, EncodedPacket packet, flags)
     cpdef on_event(self, Packet packet)
     cpdef _dispatch(self, list event, ack)

@@ -104,6 +104,7 @@ class Socket(EventEmitter):
 
     def __init__(self, namespace: Namespace, client: Client, sid: str, handshake: Handshake) -> None:
         self.nsp = namespace
+        self._name = namespace.name
         self.client = client
         self.id = sid
         self.handshake = handshake
@@ -247,7 +248,7 @@ class Socket(EventEmitter):
             if self._special:
                 self.nsp.adapter.send_event(self, args, flags)
             else:
-                self.send_encoded(encode_event(args, self.nsp.name), flags)
+                self.send_encoded(encode_event(args, self._name), flags)
 
     async def _emit_with_ack(self, args: tuple[Any, ...], flags: BroadcastFlags) -> Any:
         check_event(args)
@@ -291,9 +292,10 @@ class Socket(EventEmitter):
         if self._outgoing is not None:
             self._show_outgoing(packet)
         session = self._session
-        if flags is not _PLAIN and flags.volatile and not session.writable:
-            return
-        session.send_encoded(packet, flags.compress)
+        if flags is _PLAIN:
+            session.send_encoded(packet)
+        elif not flags.volatile or session.writable:
+            session.send_encoded(packet, flags.compress)
 
     def _acknowledge(self, args: tuple[Any, ...], ack_id: int) -> None:
         if self.connected:
@@ -301,7 +303,7 @@ class Socket(EventEmitter):
             if self._special:
                 packet = self.nsp.encode_ack(args, ack_id)
             else:
-                packet = encode_ack(args, self.nsp.name, ack_id)
+                packet = encode_ack(args, self._name, ack_id)
             self._session.send_encoded(packet)
 
     # -- broadcasting, to everyone but this socket ----------------------------------------------------

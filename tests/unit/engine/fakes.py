@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from fastsio._frames import OP_BINARY, OP_TEXT, FrameParser
-from fastsio.engine.request import Headers, Request, Response, WebSocketReceiver
+from fastsio.engine.request import Headers, Request, Response, WebSocket, WebSocketReceiver
 from fastsio.engine.server import EngineCore
 from fastsio.engine.session import Session
 from fastsio.options import DeflateOptions, EngineOptions
@@ -92,13 +92,11 @@ class Clock:
         self.now = end
 
 
-class FakeWebSocket:
+class FakeWebSocket(WebSocket):
     """The server's side of a WebSocket, and what its client saw and may do."""
 
     def __init__(self, receiver: WebSocketReceiver, compressed: bool = False) -> None:
-        self.receiver = receiver
-        self.writable = True
-        self.compressed = compressed
+        super().__init__(receiver, compressed)
         self.sent: list[str | bytes] = []
         self.flags: list[bool] = []
         self.closed: tuple[int, str] | None = None

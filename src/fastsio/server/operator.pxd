@@ -1,0 +1,3 @@
+# The compiled face of operator.py.
+
+cpdef check_event(tuple args)
