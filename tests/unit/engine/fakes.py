@@ -102,9 +102,12 @@ class FakeWebSocket(WebSocket):
         self.closed: tuple[int, str] | None = None
         self.aborted = False
         self._over = False
-        self.buffered = 0
 
     # -- server side
+
+    @property
+    def buffered(self) -> int:
+        return 0
 
     def send_text(self, payload: bytes, compress: bool = True) -> None:
         assert isinstance(payload, bytes)
