@@ -8,7 +8,7 @@ PYTEST_ARGS ?=
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
-SOURCES := $(wildcard src/fastsio/*.pyx src/fastsio/*.pxd src/fastsio/*/*.pxd src/fastsio/*/*.py)
+SOURCES := $(wildcard src/fastsio/*.pyx src/fastsio/*.pxd src/fastsio/*/*.pyx src/fastsio/*/*.pxd src/fastsio/*/*.py)
 export PYTHON
 
 .DEFAULT_GOAL := help

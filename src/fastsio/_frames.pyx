@@ -252,7 +252,7 @@ cdef class FrameParser:
             PyBuffer_Release(&view)
 
     cpdef int begin(self, bytes data) except -1:
-        """Take ``data``, whose messages :meth:`next_message` gives one by one: :meth:`feed` without a list."""
+        """Take ``data``, whose messages :meth:`next_message` gives one by one: ``feed`` without a list."""
         if self._feeding or data is None:
             raise RuntimeError("the parser is in the midst of other input, or has raised before")
         self._feeding = True
@@ -261,7 +261,7 @@ cdef class FrameParser:
         return 0
 
     cpdef bytes next_message(self):
-        """The payload of the next message or control frame, with its opcode in ``opcode``; None at the end."""
+        """Payload of the next message or control frame, its opcode in ``opcode``; None at the end."""
         cdef const uint8_t* start
         cdef const uint8_t* position
         cdef bytes payload

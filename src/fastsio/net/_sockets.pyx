@@ -584,8 +584,9 @@ cdef class SocketTransport(StreamTransport):
         """Have epoll report what matters now."""
         cdef uint32_t interest = 0
         if self._state != LOST:
+            interest = EPOLLERR  # reported in any case; so the end of a connection that nobody reads is
             if self._reading and self._state == OPEN:
-                interest = EPOLLIN
+                interest |= EPOLLIN
             if self._first is not None and self._interest & EPOLLOUT:
                 interest |= EPOLLOUT
         return self._watch(interest)
