@@ -783,9 +783,9 @@ cdef bint _is_payload(int protocol, int type, object data) except -1:
 
 def check_payload(Packet packet not None, int protocol):
     """Refuse, with a PacketError, a packet of another parser whose data this one would not take."""
-    if packet.data is not None and not _is_payload(protocol, packet._type, packet.data):
+    if packet.data is not None and not _is_payload(protocol, packet.kind, packet.data):
         raise PacketError("invalid payload")
-    if packet._type == ACK and packet.id is None:
+    if packet.kind == ACK and packet.id is None:
         raise PacketError("an acknowledgement without an id")
     if packet.id is not None and type(packet.id) is not int:
         raise PacketError("invalid packet id")

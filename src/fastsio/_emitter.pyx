@@ -7,9 +7,10 @@ from functools import partial
 from types import FunctionType, MethodType
 
 from cpython.dict cimport PyDict_GetItem
+from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.object cimport PyObject_CallObject
-from cpython.ref cimport PyObject
-from cpython.tuple cimport PyTuple_GET_SIZE
+from cpython.ref cimport Py_INCREF, PyObject
+from cpython.tuple cimport PyTuple_GET_SIZE, PyTuple_New, PyTuple_SET_ITEM
 
 from fastsio.exceptions import EventRefused
 
@@ -272,6 +273,21 @@ cdef class EventEmitter:
                     raise
                 self._listener_failed(event, listener.fn, error)
         return PyTuple_GET_SIZE(listeners) > 0
+
+    cpdef bint _fire_event(self, list event, object ack) except -1:
+        """Call the listeners of an event as it came: ``[name, *args]``, whose name may be a number."""
+        cdef Py_ssize_t i
+        cdef Py_ssize_t count = PyList_GET_SIZE(event) - 1
+        cdef tuple args
+        if count < 0:
+            return False
+        args = PyTuple_New(count)
+        for i in range(count):
+            value = <object>PyList_GET_ITEM(event, i + 1)
+            Py_INCREF(value)  # which the tuple takes over
+            PyTuple_SET_ITEM(args, i, value)
+        name = <object>PyList_GET_ITEM(event, 0)
+        return self._fire(<str>name if type(name) is str else str(name), args, ack, False, False)
 
     cdef int _fire_planned(
         self, Listener listener, str event, tuple args, object ack, bint trim, bint propagate

@@ -474,9 +474,8 @@ class Socket(EventEmitter):
                 self._listener_failed(event[0], fn, error)
 
     def _dispatch(self, event: list[Any], ack: Ack | None) -> None:
-        name = event[0]
         if self.connected:
-            self._fire(name if type(name) is str else str(name), tuple(event[1:]), ack, False, False)
+            self._fire_event(event, ack)
 
     def _on_refused_event(self, error: BaseException) -> None:
         self._fire("error", (error,), None, True, False)
