@@ -345,6 +345,10 @@ def parameters(names: Sequence[str], modes: Sequence[str] = MODES) -> list[tuple
     ]
 
 
+#: What socket.io 4 no longer has.
+ONLY_V2 = {"v2_members"}
+
+
 # What takes its time is checked for the three modes of a client at once.
 
 

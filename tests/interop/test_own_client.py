@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.interop.cases import HEARTBEAT, Case, check_heartbeat, parameters
+from tests.interop.cases import HEARTBEAT, ONLY_V2, Case, check_heartbeat, parameters
 from tests.interop.harness import (
     CLIENTS,
     ROOT,
@@ -68,7 +68,11 @@ def test_scenario(case: Case, client: Client, servers: Servers, own_drivers: Dri
     case.run(client, servers.get(**case.server), own_drivers, tag)
 
 
-@pytest.mark.parametrize(("case", "client"), parameters([NAME], ["upgrade"]), ids=str)
+@pytest.mark.parametrize(
+    ("case", "client"),
+    [entry for entry in parameters([NAME], ["upgrade"]) if entry[0].name not in ONLY_V2],
+    ids=str,
+)
 def test_scenario_on_the_reference(
     case: Case, client: Client, servers: Servers, own_drivers: Drivers, tag: str
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 from tests.interop.cases import (
     HEARTBEAT,
     JAVASCRIPT,
+    ONLY_V2,
     PYTHON,
     Case,
     check_killed_client,
@@ -27,10 +28,6 @@ SERVERS = {4: "sio-server-2", 5: "sio-server-4"}
 
 #: What socket.io 2.5.1 does not have: operators that exclude rooms, acknowledgements of broadcasts.
 ONLY_V4 = {"rooms_except", "broadcast_acks"}
-
-
-#: What socket.io 4 no longer has.
-ONLY_V2 = {"v2_members"}
 
 
 def reference(client: Client) -> str:
