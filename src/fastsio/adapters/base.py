@@ -12,6 +12,7 @@ from fastsio._emitter import EventEmitter
 from fastsio.engine.timers import TimerWheel
 
 __all__ = [
+    "PLAIN",
     "Adapter",
     "BroadcastFlags",
     "BroadcastOptions",
@@ -38,12 +39,16 @@ class BroadcastFlags(NamedTuple):
     binary: bool | None = None
 
 
+#: The flags of a packet that nobody set any for; known by identity where that saves looking at each.
+PLAIN = BroadcastFlags()
+
+
 class BroadcastOptions(NamedTuple):
     """Who gets a packet: members of any of ``rooms`` (all, if empty) that are in none of ``except_``."""
 
     rooms: frozenset[str] = frozenset()
     except_: frozenset[str] = frozenset()
-    flags: BroadcastFlags = BroadcastFlags()
+    flags: BroadcastFlags = PLAIN
 
 
 class RecoverySession:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastsio._codec import EncodedPacket, Packet, PacketType, encode_ack, encode_event
 from fastsio._emitter import EventEmitter, Plan, annotations_of
-from fastsio.adapters.base import Adapter, BroadcastFlags, BroadcastOptions, RecoverySession
+from fastsio.adapters.base import PLAIN, Adapter, BroadcastFlags, BroadcastOptions, RecoverySession
 from fastsio.engine import tasks
 from fastsio.engine.counters import count
 from fastsio.engine.ids import generate_id
@@ -37,7 +37,6 @@ __all__ = ["Ack", "Socket", "SocketOperator"]
 
 logger = logging.getLogger("fastsio.server")
 
-_PLAIN = BroadcastFlags()
 _VOLATILE = BroadcastFlags(volatile=True)
 _CONNECT = int(PacketType.CONNECT)
 
@@ -192,7 +191,7 @@ class Socket(EventEmitter):
         :raises ValueError: for a reserved event name.
         :raises PacketError: for a value that cannot be sent.
         """
-        self._emit(args, _PLAIN)
+        self._emit(args, PLAIN)
         return True
 
     async def emit_with_ack(self, *args: Any) -> Any:
@@ -203,11 +202,11 @@ class Socket(EventEmitter):
 
         :raises Disconnected: if the client leaves first.
         """
-        return await self._emit_with_ack(args, _PLAIN)
+        return await self._emit_with_ack(args, PLAIN)
 
     def send(self, *args: Any) -> Self:
         """Emit the event ``message``."""
-        self._emit(("message", *args), _PLAIN)
+        self._emit(("message", *args), PLAIN)
         return self
 
     def write(self, *args: Any) -> Self:
@@ -222,24 +221,24 @@ class Socket(EventEmitter):
     @property
     def json(self) -> SocketOperator:
         """Nothing, as in v2: everything is JSON."""
-        return SocketOperator(self, _PLAIN)
+        return SocketOperator(self, PLAIN)
 
     def binary(self, binary: bool) -> SocketOperator:
         """As in v2: see :meth:`BroadcastOperator.binary`."""
-        return SocketOperator(self, _PLAIN).binary(binary)
+        return SocketOperator(self, PLAIN).binary(binary)
 
     def compress(self, compress: bool) -> SocketOperator:
         """For the next packet: whether it may be compressed."""
-        return SocketOperator(self, _PLAIN).compress(compress)
+        return SocketOperator(self, PLAIN).compress(compress)
 
     def timeout(self, seconds: float) -> SocketOperator:
         """For the next packet: how long its acknowledgement is awaited. The callback then gets
         ``(error, *args)``."""
-        return SocketOperator(self, _PLAIN).timeout(seconds)
+        return SocketOperator(self, PLAIN).timeout(seconds)
 
     def _emit(self, args: tuple[Any, ...], flags: BroadcastFlags) -> None:
         check_event(args)
-        if flags is not _PLAIN and flags.binary is False:
+        if flags is not PLAIN and flags.binary is False:
             args = tuple(map(buffers_as_json, args))
         if callable(args[-1]):
             limited = flags.timeout is not None
@@ -252,7 +251,7 @@ class Socket(EventEmitter):
 
     async def _emit_with_ack(self, args: tuple[Any, ...], flags: BroadcastFlags) -> Any:
         check_event(args)
-        if flags is not _PLAIN and flags.binary is False:
+        if flags is not PLAIN and flags.binary is False:
             args = tuple(map(buffers_as_json, args))
         if not self.connected:
             raise Disconnected("the socket is not connected")
@@ -292,7 +291,7 @@ class Socket(EventEmitter):
         if self._outgoing is not None:
             self._show_outgoing(packet)
         session = self._session
-        if flags is _PLAIN:
+        if flags is PLAIN:
             session.send_encoded(packet)
         elif not flags.volatile or session.writable:
             session.send_encoded(packet, flags.compress)
@@ -308,7 +307,7 @@ class Socket(EventEmitter):
 
     # -- broadcasting, to everyone but this socket ----------------------------------------------------
 
-    def _operator(self, flags: BroadcastFlags = _PLAIN) -> BroadcastOperator:
+    def _operator(self, flags: BroadcastFlags = PLAIN) -> BroadcastOperator:
         options = BroadcastOptions(except_=frozenset((self.id,)), flags=flags)
         return BroadcastOperator(self.nsp.adapter, options)
 
@@ -591,7 +590,7 @@ class Socket(EventEmitter):
             packet = Packet(PacketType.CONNECT_ERROR, self.nsp.name, data)
             self._session.send_encoded(self.server.encode_packet(packet, 4))
         else:
-            self._emit(("error", data), _PLAIN)
+            self._emit(("error", data), PLAIN)
 
     def send_disconnect(self) -> None:
         """Tell the client that it has left the namespace."""
