@@ -901,3 +901,13 @@ async def test_connections_leave_no_objects_behind() -> None:
         gc.collect()
         left = [o for o in gc.get_objects() if type(o) in (HttpProtocol, HttpExchange, WebSocketConnection)]
         assert left == []
+
+
+@on_both_loops
+async def test_addresses_that_this_machine_does_not_have() -> None:
+    listener = Listener(EchoApp())
+    await listener.listen(0, ["192.0.2.1", "127.0.0.1"])
+    assert [sock.getsockname()[0] for sock in listener.sockets] == ["127.0.0.1"]
+    with pytest.raises(OSError):
+        await listener.listen(0, "192.0.2.1")
+    await listener.close()

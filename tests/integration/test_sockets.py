@@ -400,3 +400,24 @@ async def test_a_socket_that_was_connected_elsewhere() -> None:
         assert await receive(theirs, MEBIBYTE) == b"x" * MEBIBYTE
     await until(lambda: recorder.lost == [None])
     poller.close()
+
+
+@on_both_loops
+async def test_a_callback_that_fails_at_the_end_of_a_turn_keeps_nothing_from_being_sent() -> None:
+    def answer(recorder: Recorder, data: bytes) -> None:
+        assert serving.poller.at_end_of_turn(fail) and serving.poller.at_end_of_turn(called.append)
+        recorder.transport.write(data)
+
+    def fail() -> None:
+        called.append("fail")
+        raise ZeroDivisionError
+
+    called: list[str] = []
+    async with served(lambda: Recorder(answer)) as serving:
+        assert not serving.poller.at_end_of_turn(fail)
+        client, _ = await serving.connect()
+        client.send(b"hello")
+        assert await receive(client, 5) == b"hello"
+        assert called == ["fail"]
+        # Both failed: one raises, the other is called without the argument it wants.
+        assert [type(context["exception"]) for context in serving.errors] == [ZeroDivisionError, TypeError]

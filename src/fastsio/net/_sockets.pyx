@@ -205,14 +205,20 @@ cdef class Poller:
         if callbacks:
             self._callbacks = []
             for callback in callbacks:
-                callback()
+                try:
+                    callback()
+                except Exception as error:
+                    self._report("a callback at the end of a turn failed", error, None)
         self._in_turn = False
         unsent = self._unsent
         if unsent:
             self._unsent = []
             for transport in unsent:
                 if transport._state != LOST and transport._first is not None:
-                    transport._send()
+                    try:
+                        transport._send()
+                    except Exception as error:  # nobody else's writes wait for this one's fault
+                        transport._lose(error)
         return 0
 
     cdef int _watch(self, object owner, int fd, uint32_t before, uint32_t interest) except -1:

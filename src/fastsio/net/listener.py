@@ -189,13 +189,22 @@ async def _bind_hosts(
 ) -> list[socket.socket]:
     """One socket for each address that the names stand for."""
     bound: list[socket.socket] = []
+    unavailable: OSError | None = None
     try:
         for name in [host] if isinstance(host, str) else host:
             found = await loop.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
             for family, address in dict.fromkeys((entry[0], entry[4]) for entry in found):
-                bound.append(
-                    socket.create_server(address[:2], family=family, backlog=backlog, reuse_port=reuse_port)
-                )
+                try:
+                    bound.append(
+                        socket.create_server(address, family=family, backlog=backlog, reuse_port=reuse_port)
+                    )
+                except OSError as error:
+                    # "localhost" has an address of IPv6 also where the system has IPv6 switched off.
+                    if error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
+                        raise
+                    unavailable = error
+        if not bound and unavailable is not None:
+            raise unavailable
     except BaseException:
         for sock in bound:
             sock.close()
