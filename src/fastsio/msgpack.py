@@ -207,7 +207,7 @@ def _unpack(data: bytes) -> Any:
     """The value that is all of `data`. Undefined is left out of maps, except the outermost."""
     hook = None
     if _LARGE.search(data) is not None:
-        _check_counts(data)
+        check_counts(data)
     sealed = b"".join((_SEALED, data, _END))
     try:
         try:
@@ -234,7 +234,7 @@ def _unpack(data: bytes) -> Any:
 _LARGE = re.compile(rb"[\xdd\xdf](?!\x00\x00)", re.DOTALL)
 
 
-def _check_counts(data: bytes) -> None:
+def check_counts(data: bytes) -> None:
     """Refuse an array or a map that announces more elements than there are bytes left.
 
     ormsgpack before 1.13 makes room for them first, and dies of it.

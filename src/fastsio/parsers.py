@@ -39,6 +39,7 @@ __all__ = [
     "PacketEncoder",
     "Parser",
     "Wire",
+    "buffers_as_json",
     "make_wire",
 ]
 
@@ -176,6 +177,17 @@ def _take_out(value: Any, found: list[bytes]) -> Any:
         return {key: _take_out(item, found) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_take_out(item, found) for item in value]
+    return value
+
+
+def buffers_as_json(value: Any) -> Any:
+    """``value`` with its bytes as Node prints a Buffer in JSON."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        return {"type": "Buffer", "data": list(value)}
+    if isinstance(value, list | tuple):
+        return [buffers_as_json(item) for item in value]
+    if isinstance(value, dict):
+        return {key: buffers_as_json(item) for key, item in value.items()}
     return value
 
 

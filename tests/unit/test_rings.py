@@ -53,7 +53,7 @@ PLACES: dict[str, set[str]] = {
     "wsproto": {"net", "client", "deflate"},
     "msgspec": {"server.typed"},
     "pydantic": {"server.typed"},
-    "redis": {"adapters.redis", "adapters.redis_streams", "adapters.sharded_redis"},
+    "redis": {"adapters.redis_link", "adapters.redis_streams"},
     "uvloop": {"net.run", "cli", "loadtest"},
 }
 

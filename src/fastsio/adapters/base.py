@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 from fastsio._codec import EncodedPacket
 from fastsio._emitter import EventEmitter
 from fastsio.engine.timers import TimerWheel
+from fastsio.options import RecoveryOptions
 
 __all__ = [
     "PLAIN",
@@ -110,6 +111,8 @@ class NamespaceLike(Protocol):
     def sockets(self) -> Mapping[str, SocketLike]: ...
     @property
     def timers(self) -> TimerWheel: ...
+    @property
+    def recovery(self) -> RecoveryOptions | None: ...
     def on_server_side_emit(self, args: tuple[Any, ...], ack: Callable[..., None] | None = None) -> None: ...
     def call_soon(self, callback: Callable[..., Any], *args: Any) -> None: ...
     def ask(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import secrets
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
+from functools import partial
 from typing import Any
 
 from fastsio._codec import EncodedPacket
@@ -14,7 +15,7 @@ from fastsio.adapters.memory import MemoryAdapter
 from fastsio.engine.timers import TimerWheel
 from fastsio.options import RecoveryOptions
 
-__all__ = ["RecoveryStore", "SessionAwareAdapter"]
+__all__ = ["RecoveryStore", "SessionAwareAdapter", "concerns", "send_with_offset"]
 
 logger = logging.getLogger("fastsio.adapters")
 
@@ -52,13 +53,41 @@ class _KeptPacket:
         """Whether it was sent to the socket: to a room it was in by then, and to none that was left out."""
         if self.sid is not None:
             return self.sid == session.sid
-        rooms, joined = session.rooms, session.joined
-        if not joined:
-            return (not self.rooms or not self.rooms.isdisjoint(rooms)) and self.except_.isdisjoint(rooms)
-        number = self.number
-        if self.rooms and not any(joined.get(room, -1) < number for room in self.rooms & rooms):
-            return False
-        return not any(joined.get(room, -1) < number for room in self.except_ & rooms)
+        return concerns(session, self.number, self.rooms, self.except_)
+
+
+def concerns(session: RecoverySession, number: Any, rooms: frozenset[str], except_: frozenset[str]) -> bool:
+    """Whether packet ``number`` was for a socket: to a room it was in by then, to none that was left out."""
+    joined = session.joined
+    if not joined:
+        return (not rooms or not rooms.isdisjoint(session.rooms)) and except_.isdisjoint(session.rooms)
+
+    def was_in(room: str) -> bool:
+        since = joined.get(room)
+        return since is None or since < number
+
+    if rooms and not any(map(was_in, rooms & session.rooms)):
+        return False
+    return not any(map(was_in, except_ & session.rooms))
+
+
+def send_with_offset(
+    sockets: Iterable[SocketLike],
+    packet: EncodedPacket,
+    plain: Callable[[], EncodedPacket],
+    present: Container[str],
+    flags: BroadcastFlags,
+) -> None:
+    """Send a packet with its offset to those of ``sockets`` that are ``present``, which can use one, and what
+    ``plain`` makes to the others."""
+    without: EncodedPacket | None = None
+    for socket in sockets:
+        if socket.id in present:
+            socket.send_encoded(packet, flags)
+        else:
+            if without is None:
+                without = plain()
+            socket.send_encoded(without, flags)
 
 
 class RecoveryStore:
@@ -195,15 +224,8 @@ class SessionAwareAdapter(MemoryAdapter):
             super().broadcast_event(args, options)
             return
         packet = self._keep(args, None, options)
-        present = self._present
-        plain: EncodedPacket | None = None
-        for socket in self.local_sockets(options):
-            if socket.id in present:
-                socket.send_encoded(packet, flags)
-            else:
-                if plain is None:
-                    plain = self.namespace.encode_event(args)
-                socket.send_encoded(plain, flags)
+        plain = partial(self.namespace.encode_event, args)
+        send_with_offset(self.local_sockets(options), packet, plain, self._present, flags)
 
     def send_event(self, socket: SocketLike, args: tuple[Any, ...], flags: BroadcastFlags) -> None:
         """Send an event to one socket, and keep it."""

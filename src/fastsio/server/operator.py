@@ -11,6 +11,7 @@ from fastsio._emitter import EventEmitter
 from fastsio._sockets import FlagOperator
 from fastsio.adapters.base import Adapter, BroadcastOptions, SocketDetails
 from fastsio.engine import tasks
+from fastsio.parsers import buffers_as_json
 from fastsio.server.acks import AckCollector, Settle, settle_callback, settle_future
 from fastsio.server.remote import RemoteSocket
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from fastsio.adapters.base import SocketLike
     from fastsio.server.socket import Socket
 
-__all__ = ["BroadcastOperator", "FlagOperator", "buffers_as_json", "check_event", "room_names"]
+__all__ = ["BroadcastOperator", "FlagOperator", "check_event", "room_names"]
 
 
 def check_event(args: tuple[Any, ...]) -> None:
@@ -29,17 +30,6 @@ def check_event(args: tuple[Any, ...]) -> None:
         raise TypeError("emit() takes an event name (str) and its arguments")
     if args[0] in RESERVED_EVENTS:
         raise ValueError(f'"{args[0]}" is a reserved event name')
-
-
-def buffers_as_json(value: Any) -> Any:
-    """``value`` with its bytes as Node prints a Buffer in JSON."""
-    if isinstance(value, bytes | bytearray | memoryview):
-        return {"type": "Buffer", "data": list(value)}
-    if isinstance(value, list | tuple):
-        return [buffers_as_json(item) for item in value]
-    if isinstance(value, dict):
-        return {key: buffers_as_json(item) for key, item in value.items()}
-    return value
 
 
 def room_names(room: str | Iterable[str]) -> frozenset[str]:

@@ -82,6 +82,8 @@ class Server(RootEmitter, V2Members, _Broadcaster, Serving):
         self._listeners: list[ListenerLike] = []
         # Namespaces whose adapters were made before a loop ran.
         self._unstarted: list[Namespace] = []
+        # Adapters that are connecting.
+        self._starting: set[asyncio.Task[Any]] = set()
         self._lifespan = Lifespan()
         self._namespaces: dict[str, Namespace] = {}
         self._parents: list[tuple[Any, ParentNamespace]] = []
@@ -296,12 +298,18 @@ class Server(RootEmitter, V2Members, _Broadcaster, Serving):
         except RuntimeError:
             self._unstarted.append(namespace)
             return
-        tasks.start(
+        task = tasks.start(
             namespace.adapter.init(),
             on_error=lambda error: self.report(error, f"adapter of {namespace!r} failed", None, "init"),
         )
+        if not task.done():
+            self._starting.add(task)
+            task.add_done_callback(self._starting.discard)
 
     async def _prepare(self) -> None:
+        """Have all adapters connected before the first request."""
+        if self._starting:
+            await asyncio.wait(self._starting)
         unstarted, self._unstarted = self._unstarted, []
         for namespace in unstarted:
             await namespace.adapter.init()

@@ -18,10 +18,11 @@ from fastsio.engine.middleware import Middleware, run_middlewares
 from fastsio.engine.request import Request
 from fastsio.engine.session import Session
 from fastsio.exceptions import AckTimeout, Disconnected, EventRefused, InvalidArguments
+from fastsio.parsers import buffers_as_json
 from fastsio.server.acks import Settle, call_soon, settle_callback, settle_future
 from fastsio.server.handlers import plan_handler
 from fastsio.server.handshake import Handshake
-from fastsio.server.operator import BroadcastOperator, FlagOperator, buffers_as_json, check_event, room_names
+from fastsio.server.operator import BroadcastOperator, FlagOperator, check_event, room_names
 from fastsio.server.serial import Turns
 from fastsio.server.waiting import wait_for_event
 from fastsio.types import DisconnectReason
