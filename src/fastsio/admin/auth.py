@@ -108,7 +108,7 @@ class _Gate:
         try:
             import bcrypt
         except ImportError:
-            raise OptionError("option auth needs bcrypt: pip install 'fastsio[admin]' installs it") from None
+            raise OptionError("option auth needs bcrypt: pip install bcrypt") from None
         self._compare: Callable[[bytes, bytes], bool] = bcrypt.checkpw
         self._username = username.encode()
         self._hash = password.encode()

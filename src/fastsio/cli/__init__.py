@@ -14,7 +14,7 @@ def main() -> None:
         import rich  # noqa: F401
     except ImportError as error:
         print(
-            f"fastsio: the command line needs {error.name}: pip install 'fastsio[cli]' installs it",
+            f"fastsio: the command line needs {error.name}: pip install click rich",
             file=sys.stderr,
         )
         sys.exit(2)

@@ -141,8 +141,6 @@ async def _through_proxy(proxy: str, host: str, port: int) -> socket.socket:
     try:
         from python_socks.async_.asyncio import Proxy  # pyright: ignore[reportMissingImports]
     except ImportError:
-        raise OptionError(
-            "option proxy needs python-socks: pip install 'fastsio[proxy]' installs it"
-        ) from None
+        raise OptionError("option proxy needs python-socks: pip install 'python-socks[asyncio]'") from None
     connected: socket.socket = await Proxy.from_url(proxy).connect(dest_host=host, dest_port=port)
     return connected
