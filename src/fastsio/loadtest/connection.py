@@ -10,9 +10,10 @@ import base64
 import hashlib
 import math
 import os
+import socket
 import ssl
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import httptools
 import orjson
@@ -25,6 +26,10 @@ from fastsio.loadtest import errors
 from fastsio.loadtest.clock import clock
 from fastsio.loadtest.options import LoadOptions
 from fastsio.loadtest.wire import EnginePacket, Message, Ring, Wire
+from fastsio.net.listener import open_poller
+
+if TYPE_CHECKING:
+    from fastsio.net._sockets import Poller
 
 __all__ = ["Link", "Target", "make_link"]
 
@@ -93,6 +98,8 @@ class Target:
         self.goodbye_frames = self.wire.frames(self.disconnect_packet) + build_frame(
             OP_CLOSE, b"\x03\xe8", mask=os.urandom(4)
         )
+        # Reads and writes the sockets without TLS, as it does those of a server.
+        self._poller: Poller | None = None
         self.ssl: ssl.SSLContext | None = None
         if options.secure:
             self.ssl = ssl.create_default_context()
@@ -113,13 +120,29 @@ class Target:
 
     async def open(self, protocol: asyncio.Protocol) -> None:
         """Open one TCP (and TLS) connection. Raises OSError."""
-        await asyncio.get_running_loop().create_connection(
-            lambda: protocol,
-            self.address,
-            self.options.port,
-            ssl=self.ssl,
-            server_hostname=self.options.host if self.ssl else None,
-        )
+        loop = asyncio.get_running_loop()
+        if self._poller is None and self.ssl is None:
+            self._poller = open_poller(loop)
+        if self._poller is None:
+            await loop.create_connection(
+                lambda: protocol,
+                self.address,
+                self.options.port,
+                ssl=self.ssl,
+                server_hostname=self.options.host if self.ssl else None,
+            )
+            return
+        family = socket.AF_INET6 if ":" in self.address else socket.AF_INET
+        # Closed here unless it was taken over.
+        with socket.socket(family, socket.SOCK_STREAM) as sock:
+            sock.setblocking(False)
+            await loop.sock_connect(sock, (self.address, self.options.port))
+            self._poller.adopt(sock, protocol)
+
+    def close(self) -> None:
+        """The connections are closed: stop watching them."""
+        if self._poller is not None:
+            self._poller.close()
 
 
 class Link:

@@ -132,6 +132,7 @@ class Worker:
             if self.pacer is not None:
                 self.pacer.stop()
         await self._leave()
+        self.target.close()
 
     async def _connect(self) -> str:
         """Connect all clients; the command that ended it."""

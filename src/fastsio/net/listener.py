@@ -22,7 +22,7 @@ from fastsio.options import ListenerOptions
 if sys.platform == "linux":
     from fastsio.net._sockets import Poller
 
-__all__ = ["Listener"]
+__all__ = ["Listener", "open_poller"]
 
 logger = logging.getLogger("fastsio.net")
 
@@ -76,7 +76,7 @@ class Listener:
             raise TypeError("listen takes one of port, path and sock")
         loop = asyncio.get_running_loop()
         if self._hub is None:
-            self._hub = Hub(loop, self._app, self._options, _poller(loop))
+            self._hub = Hub(loop, self._app, self._options, open_poller(loop))
         hub = self._hub
 
         def factory() -> asyncio.BaseProtocol:
@@ -164,8 +164,8 @@ class Listener:
         return not hub.connections
 
 
-def _poller(loop: asyncio.AbstractEventLoop) -> Poller | None:
-    """What serves plain sockets on Linux; TLS, and other systems, take the loop's transports."""
+def open_poller(loop: asyncio.AbstractEventLoop) -> Poller | None:
+    """What plain sockets use on Linux; None elsewhere. TLS, and other systems, take the loop's transports."""
     return Poller(loop) if sys.platform == "linux" else None
 
 
