@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 __all__ = ["Command", "Fields", "RedisLink", "Stream", "StreamId", "format_id", "parse_id"]
@@ -64,6 +65,7 @@ class Command(Protocol):
 
     def postpone(self, error: BaseException) -> bool:
         """It could not be sent, or no reply came. Whether to try again."""
+        ...
 
 
 class _Asked:
@@ -182,10 +184,12 @@ class RedisLink:
             except _FAILURES:
                 pass
         self._client = None
-        tasks, self._tasks = self._tasks, []
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        tasks, self._tasks = set(self._tasks), []
+        while tasks:
+            # A cancellation can be lost in a time limit that is over at the same moment.
+            for task in tasks:
+                task.cancel()
+            _, tasks = await asyncio.wait(tasks, timeout=1.0)
         pending, self._pending = self._pending, deque()
         for command in pending:
             command.postpone(ConnectionError("the link to Redis is closed"))
@@ -217,7 +221,7 @@ class RedisLink:
         """
         command = _Asked(words)
         if not self.running or not self.send(command):
-            raise ConnectionError("no connection to Redis")
+            raise RedisConnectionError("no connection to Redis")
         return await command.future
 
     async def _write(self) -> None:
@@ -342,7 +346,7 @@ class RedisLink:
     async def _supervise(self, name: str, step: Callable[[], Awaitable[None]]) -> None:
         """Repeat a step for ever; after a failure, with a pause."""
         pause, longest = _PAUSES
-        while True:
+        while self.running:
             try:
                 await step()
                 pause = _PAUSES[0]
