@@ -29,7 +29,7 @@ from fastsio.loadtest.wire import EnginePacket, Message, Ring, Wire
 from fastsio.net.listener import open_poller
 
 if TYPE_CHECKING:
-    from fastsio.net._sockets import Poller
+    from fastsio.net.listener import Poller
 
 __all__ = ["Link", "Target", "make_link"]
 
