@@ -23,6 +23,7 @@ MODULES = [
     "_http.pyx",
     "_payload.pyx",
     "_sockets.py",
+    "adapters/delivery.py",
     "adapters/memory.py",
     "adapters/recovery.py",
     "engine/counters.py",

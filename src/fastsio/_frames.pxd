@@ -96,3 +96,19 @@ cdef class FrameParser:
     cdef bytes _take_message(self)
     cdef int _refuse(self, int code, str reason) noexcept
     cdef void _drop(self) noexcept
+
+
+@cython.final
+@cython.freelist(64)
+@cython.trashcan(True)              # a chain may be long, and is freed link by link
+cdef class FrameChain:
+    cdef:
+        readonly FrameChain before  # None: nothing
+        readonly bytes frames       # behind what `before` has
+        readonly Py_ssize_t size    # bytes of both
+        bytes _data                 # both in one piece, once somebody asked
+
+    cpdef bytes data(self)
+
+
+cpdef FrameChain chain_frames(FrameChain before, bytes frames)

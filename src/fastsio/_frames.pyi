@@ -8,10 +8,12 @@ __all__ = [
     "OP_PING",
     "OP_PONG",
     "OP_TEXT",
+    "FrameChain",
     "FrameParser",
     "apply_mask",
     "build_close",
     "build_frame",
+    "chain_frames",
     "check_utf8",
     "parse_close",
 ]
@@ -48,6 +50,17 @@ class FrameParser:
     def begin(self, data: bytes) -> None: ...
     def next_message(self) -> bytes | None: ...
 
+@final
+class FrameChain:
+    @property
+    def before(self) -> FrameChain | None: ...
+    @property
+    def frames(self) -> bytes: ...
+    @property
+    def size(self) -> int: ...
+    def data(self) -> bytes: ...
+
+def chain_frames(before: FrameChain | None, frames: bytes) -> FrameChain: ...
 def build_frame(
     opcode: int,
     payload: _BytesLike,

@@ -8,7 +8,7 @@ shows. Lengths are judged from the header, before anything is allocated for them
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE, _PyBytes_Resize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE, _PyBytes_Resize
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_CLEAR, Py_DECREF
 from libc.stdint cimport uint8_t, uint64_t
@@ -30,10 +30,12 @@ __all__ = [
     "OP_PING",
     "OP_PONG",
     "OP_TEXT",
+    "FrameChain",
     "FrameParser",
     "apply_mask",
     "build_close",
     "build_frame",
+    "chain_frames",
     "check_utf8",
     "parse_close",
 ]
@@ -634,3 +636,46 @@ def check_utf8(data):
         return utf8_valid(<const uint8_t*>view.buf, view.len)
     finally:
         PyBuffer_Release(&view)
+
+
+cdef class FrameChain:
+    """Frames that wait to be sent: ``frames``, behind the chain ``before`` if not None; ``size`` bytes in all.
+
+    Made by ``chain_frames``. Immutable, so that connections which wait with the same frames can share one
+    chain, and the one piece that ``data`` makes of it. A chain belongs to one thread.
+    """
+
+    def __init__(self):
+        raise TypeError("FrameChain is made by chain_frames")
+
+    cpdef bytes data(self):
+        """All frames in one piece, which is made once."""
+        cdef FrameChain link = self
+        cdef bytes part, result
+        cdef Py_ssize_t end = self.size
+        cdef char* out
+        if self.before is None:
+            return self.frames
+        if self._data is None:
+            result = PyBytes_FromStringAndSize(NULL, end)
+            out = PyBytes_AS_STRING(result)
+            while link is not None:
+                part = link.frames if link._data is None else link._data
+                end -= PyBytes_GET_SIZE(part)
+                memcpy(out + end, PyBytes_AS_STRING(part), PyBytes_GET_SIZE(part))
+                link = link.before if link._data is None else None
+            self._data = result
+        return self._data
+
+
+cpdef FrameChain chain_frames(FrameChain before, bytes frames):
+    """The chain of what ``before`` has, if not None, and ``frames`` behind it."""
+    if frames is None:
+        raise TypeError("frames are bytes, not None")
+    cdef FrameChain chain = FrameChain.__new__(FrameChain)
+    chain.before = before
+    chain.frames = frames
+    chain.size = PyBytes_GET_SIZE(frames)
+    if before is not None:
+        chain.size += before.size
+    return chain

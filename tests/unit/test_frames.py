@@ -25,10 +25,12 @@ from fastsio._frames import (
     OP_PING,
     OP_PONG,
     OP_TEXT,
+    FrameChain,
     FrameParser,
     apply_mask,
     build_close,
     build_frame,
+    chain_frames,
     check_utf8,
     parse_close,
 )
@@ -986,3 +988,40 @@ def test_conversation_with_a_wsproto_connection(events: list[Any], cuts: list[in
 def test_public_names() -> None:
     public = {name for name in vars(frames) if not name.startswith("_")} - {"PacketError"}
     assert set(frames.__all__) == public
+
+
+class TestFrameChain:
+    def test_data_is_all_frames_in_order(self) -> None:
+        chain = None
+        for number in range(50):
+            chain = chain_frames(chain, b"%d," % number)
+        assert chain is not None
+        whole = b"".join(b"%d," % number for number in range(50))
+        assert chain.data() == whole and chain.size == len(whole)
+        assert chain.data() is chain.data()
+
+    def test_one_frame_is_not_copied(self) -> None:
+        frames = b"x" * 100
+        chain = chain_frames(None, frames)
+        assert chain.data() is frames and chain.size == 100 and chain.before is None
+
+    def test_chains_share_what_they_begin_with(self) -> None:
+        begin = chain_frames(chain_frames(None, b"a"), b"b")
+        assert begin.data() == b"ab"
+        left, right = chain_frames(begin, b"left"), chain_frames(begin, b"")
+        assert left.before is right.before is begin
+        assert (left.data(), right.data(), begin.data()) == (b"ableft", b"ab", b"ab")
+        assert chain_frames(left, b"!").data() == b"ableft!"
+
+    def test_a_long_one_is_freed_without_recursion(self) -> None:
+        chain = None
+        for _ in range(300_000):
+            chain = chain_frames(chain, b"x")
+        assert chain is not None and len(chain.data()) == 300_000
+        del chain
+
+    def test_what_cannot_be(self) -> None:
+        with pytest.raises(TypeError):
+            FrameChain()
+        with pytest.raises(TypeError):
+            chain_frames(None, None)  # type: ignore[arg-type]

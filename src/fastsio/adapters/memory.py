@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from fastsio._codec import EncodedPacket
 from fastsio.adapters.base import Adapter, BroadcastOptions, NamespaceLike, SocketLike
+from fastsio.adapters.delivery import deliver
 
 __all__ = ["MemoryAdapter"]
 
@@ -67,9 +68,7 @@ class MemoryAdapter(Adapter):
 
     def broadcast(self, packet: EncodedPacket, options: BroadcastOptions) -> None:
         """Send a packet to every socket that ``options`` names, once each."""
-        flags = options.flags
-        for socket in self.local_sockets(options):
-            socket.send_encoded(packet, flags)
+        deliver(self.local_sockets(options), packet, options.flags)
 
     def local_sockets(self, options: BroadcastOptions) -> list[SocketLike]:
         """The sockets that ``options`` names (a new list)."""

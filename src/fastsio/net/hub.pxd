@@ -1,6 +1,7 @@
 # The layout of the compiled class; hub.py is the source of its methods.
 
 cimport cython
+from fastsio._frames cimport FrameChain
 from fastsio._http cimport KnownHeads
 from fastsio.engine.request cimport WebSocket
 from fastsio.engine.timers cimport TimerWheel
@@ -22,6 +23,7 @@ cdef class Hub:
         public object loop
         readonly Py_ssize_t max_pipelined
         public list on_empty
+        FrameChain newest
         public object poller
         public TimerWheel wheel
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Protocol
 
+from fastsio._frames import FrameChain
 from fastsio._http import KnownHeads
 from fastsio.engine.request import App, WebSocket
 from fastsio.engine.timers import TimerWheel
@@ -72,6 +73,8 @@ class Hub:
         self.max_pipelined = limits.max_pipelined
         # The headers that all responses of one second have, by what becomes of the connection; then empty.
         self._closing_headers = self._keeping_headers = b""
+        #: What the last write of this turn made: the same frames behind the same others are this chain again.
+        self.newest: FrameChain | None = None
         self._dirty: list[WebSocket] = []
         self._scheduled = False
         # Whether the log has it; until there is clearly room again, so that a crowd does not flood the log.
@@ -129,6 +132,7 @@ class Hub:
 
     def _flush(self) -> None:
         self._scheduled = False
+        self.newest = None
         dirty, self._dirty = self._dirty, []
         for connection in dirty:
             connection.flush()

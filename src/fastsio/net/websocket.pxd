@@ -1,5 +1,5 @@
 # The layout of the compiled class; websocket.py is the source of its methods.
-from fastsio._frames cimport FrameParser
+from fastsio._frames cimport FrameChain, FrameParser, chain_frames
 from fastsio.engine.request cimport Request, WebSocket
 from fastsio.engine.session cimport Session
 from fastsio.net.hub cimport Hub
@@ -18,9 +18,8 @@ cdef class WebSocketConnection(WebSocket):
         str _error
         Hub _hub
         Py_ssize_t _max_buffered
-        list _out
+        FrameChain _out
         FrameParser _parser
-        Py_ssize_t _pending
         bytes _ping
         bint _reading
         bint _secure
@@ -33,10 +32,10 @@ cdef class WebSocketConnection(WebSocket):
     cpdef data_received(self, bytes data)
     cdef _on_other(self, int opcode, bytes payload)
 
-    @cython.locals(out=list)
+    @cython.locals(out=FrameChain, chain=FrameChain, hub=Hub)
     cpdef write_frames(self, bytes frames)
 
-    @cython.locals(out=list)
+    @cython.locals(out=FrameChain)
     cpdef flush(self)
     cdef _on_close_frame(self, bytes payload)
     cdef _end(self)

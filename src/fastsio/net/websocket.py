@@ -18,9 +18,11 @@ from fastsio._frames import (
     OP_PING,
     OP_PONG,
     OP_TEXT,
+    FrameChain,
     FrameParser,
     build_close,
     build_frame,
+    chain_frames,
     check_utf8,
     parse_close,
 )
@@ -162,8 +164,8 @@ class WebSocketConnection(WebSocket):
         self._parser = FrameParser(max_message_size=max_message_size, compression=deflate is not None)
         self._deflate = deflate
         self._max_buffered = max_buffered_bytes
-        self._out: list[bytes] | None = [head]
-        self._pending = len(head)
+        # Shared with every connection that waits with the same: after a broadcast those are many.
+        self._out: FrameChain | None = chain_frames(None, head)
         self._ping: bytes | None = None
         self._deadline: _CloseDeadline | None = None
         self._error: str | None = None
@@ -284,14 +286,16 @@ class WebSocketConnection(WebSocket):
         if self._state:
             return
         out = self._out
-        if out is None:
-            self._out = [frames]
-            if not self._reading:
-                self._hub.mark_dirty(self)
-        else:
-            out.append(frames)
-        self._pending += len(frames)
-        if self._pending > self._max_buffered or not self.writable:
+        hub = self._hub
+        chain = hub.newest
+        if chain is None or chain.frames is not frames or chain.before is not out:
+            chain = chain_frames(out, frames)
+            if not self._reading:  # else it is an answer, which nobody else gets
+                hub.newest = chain
+        self._out = chain
+        if out is None and not self._reading:
+            hub.mark_dirty(self)
+        if chain.size > self._max_buffered or not self.writable:
             self._check_buffered()
 
     def send_text(self, payload: bytes, compress: bool = True) -> None:
@@ -324,8 +328,7 @@ class WebSocketConnection(WebSocket):
         if out is None:
             return
         self._out = None
-        self._pending = 0
-        data = out[0] if len(out) == 1 else b"".join(out)
+        data = out.data()
         if self._stream is not None:
             self._stream.write(data)
         else:
@@ -351,7 +354,7 @@ class WebSocketConnection(WebSocket):
     @property
     def buffered(self) -> int:
         """Bytes that wait for the peer."""
-        return self._pending + self.unsent
+        return self.unsent if self._out is None else self._out.size + self.unsent
 
     def _check_buffered(self) -> None:
         queued = self.buffered
@@ -377,7 +380,6 @@ class WebSocketConnection(WebSocket):
         if self._state == _OPEN:
             self._state = _CLOSING
         self._out = None
-        self._pending = 0
         self._transport.abort()
 
     def shut_down(self) -> None:

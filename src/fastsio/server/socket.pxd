@@ -1,9 +1,7 @@
 # The layout of the compiled classes; socket.py is the source of their methods.
 
-cimport cython
-from fastsio._codec cimport EncodedPacket, Packet
-from fastsio._emitter cimport EventEmitter
-from fastsio.engine.session cimport Session
+from fastsio._codec cimport Packet
+from fastsio.adapters.delivery cimport Recipient
 from fastsio.server.operator cimport check_event
 
 
@@ -13,7 +11,7 @@ cdef class Ack:
         Socket _socket
 
 
-cdef class Socket(EventEmitter):
+cdef class Socket(Recipient):
     cdef:
         public object nsp
         public object client
@@ -28,16 +26,12 @@ cdef class Socket(EventEmitter):
         list _middlewares
         str _name
         readonly object recovery
-        list _outgoing
-        readonly Session _session
         # Applications hang things on sockets, as they do in Node.
         dict __dict__
         object __weakref__
 
     cpdef _emit(self, tuple args, flags)
 
-    @cython.locals(session=Session)
-    cpdef send_encoded(self, EncodedPacket packet, flags)
     cpdef on_event(self, Packet packet)
     cpdef _dispatch(self, list event, ack)
     cpdef _acknowledge(self, args, ack_id)

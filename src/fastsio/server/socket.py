@@ -9,8 +9,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fastsio._codec import EncodedPacket, Packet, PacketType, encode_ack, encode_event
-from fastsio._emitter import EventEmitter, Plan, annotations_of
+from fastsio._emitter import Plan, annotations_of
 from fastsio.adapters.base import PLAIN, Adapter, BroadcastFlags, BroadcastOptions, RecoverySession
+from fastsio.adapters.delivery import Recipient
 from fastsio.engine import tasks
 from fastsio.engine.counters import count
 from fastsio.engine.ids import generate_id
@@ -94,7 +95,7 @@ class Ack:
             socket._acknowledge(args, self._id)
 
 
-class Socket(EventEmitter):
+class Socket(Recipient):
     """One client in one namespace.
 
     Events: those the client emits; ``disconnecting(reason, description)`` while the rooms are still there;
@@ -286,16 +287,6 @@ class Socket(EventEmitter):
         if self.connected:
             self.send_encoded(packet, flags)
         return ack_id
-
-    def send_encoded(self, packet: EncodedPacket, flags: BroadcastFlags) -> None:
-        """Send an encoded packet, dropping it if it is volatile and cannot leave at once."""
-        if self._outgoing is not None:
-            self._show_outgoing(packet)
-        session = self._session
-        if flags is PLAIN:
-            session.send_encoded(packet)
-        elif not flags.volatile or session.writable:
-            session.send_encoded(packet, flags.compress)
 
     def _acknowledge(self, args: tuple[Any, ...], ack_id: int) -> None:
         if self.connected:
