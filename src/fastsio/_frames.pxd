@@ -100,12 +100,12 @@ cdef class FrameParser:
 
 @cython.final
 @cython.freelist(64)
-@cython.trashcan(True)              # a chain may be long, and is freed link by link
 cdef class FrameChain:
     cdef:
         readonly FrameChain before  # None: nothing
         readonly bytes frames       # behind what `before` has
         readonly Py_ssize_t size    # bytes of both
+        int depth                   # links, this one included
         bytes _data                 # both in one piece, once somebody asked
 
     cpdef bytes data(self)

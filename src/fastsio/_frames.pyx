@@ -638,11 +638,16 @@ def check_utf8(data):
         PyBuffer_Release(&view)
 
 
+cdef enum:
+    # Links of a chain: freeing one frees the next, which takes stack.
+    MAX_CHAIN = 1000
+
+
 cdef class FrameChain:
     """Frames that wait to be sent: ``frames``, behind the chain ``before`` if not None; ``size`` bytes in all.
 
-    Made by ``chain_frames``. Immutable, so that connections which wait with the same frames can share one
-    chain, and the one piece that ``data`` makes of it. A chain belongs to one thread.
+    Made by ``chain_frames``. What it holds never changes, so that connections which wait with the same frames
+    can share one chain, and the one piece that ``data`` makes of it. A chain belongs to one thread.
     """
 
     def __init__(self):
@@ -676,6 +681,12 @@ cpdef FrameChain chain_frames(FrameChain before, bytes frames):
     chain.before = before
     chain.frames = frames
     chain.size = PyBytes_GET_SIZE(frames)
+    chain.depth = 1
     if before is not None:
+        if before.depth >= MAX_CHAIN:
+            before.frames = before.data()
+            before.before = before._data = None
+            before.depth = 1
         chain.size += before.size
+        chain.depth += before.depth
     return chain

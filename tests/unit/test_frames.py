@@ -1014,11 +1014,16 @@ class TestFrameChain:
         assert chain_frames(left, b"!").data() == b"ableft!"
 
     def test_a_long_one_is_freed_without_recursion(self) -> None:
-        chain = None
-        for _ in range(300_000):
-            chain = chain_frames(chain, b"x")
-        assert chain is not None and len(chain.data()) == 300_000
-        del chain
+        chain = chain_frames(None, b"x" * 10)
+        early = [chain]
+        for number in range(100_000):
+            chain = chain_frames(chain, b"%d" % (number % 10))
+            if number % 333 == 0:
+                early.append(chain)
+        whole = b"x" * 10 + b"0123456789" * 10_000
+        assert chain.data() == whole and chain.size == len(whole)
+        assert all(whole.startswith(link.data()) and link.size == len(link.data()) for link in early)
+        del early, chain
 
     def test_what_cannot_be(self) -> None:
         with pytest.raises(TypeError):
