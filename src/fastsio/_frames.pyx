@@ -644,7 +644,7 @@ cdef enum:
 
 
 cdef class FrameChain:
-    """Frames that wait to be sent: ``frames``, behind the chain ``before`` if not None; ``size`` bytes in all.
+    """Frames that wait to be sent: ``frames`` behind the chain ``before``, if not None; ``size`` bytes.
 
     Made by ``chain_frames``. What it holds never changes, so that connections which wait with the same frames
     can share one chain, and the one piece that ``data`` makes of it. A chain belongs to one thread.
