@@ -15,7 +15,7 @@ import pytest
 from fastsio import Server, Socket
 from fastsio.adapters.redis_streams import create_adapter
 from tests.interop.harness import CLIENTS, Program, node_package
-from tests.support.wire import close_connections
+from tests.support.servers import make_servers
 
 _ids = itertools.count(1)
 
@@ -94,20 +94,13 @@ def setup(io: Server) -> None:
 @pytest.fixture
 async def make_server(redis: RedisServer) -> AsyncIterator[Callable[..., Awaitable[Server]]]:
     """``await make_server(recovery, **adapter_options)``: a server of the cluster, closed after the test."""
-    servers: list[Server] = []
+    async with make_servers() as make_any:
 
-    async def make(recovery: Any = True, **options: Any) -> Server:
-        adapter = create_adapter(redis.url, **{"block_time": 1.0, **options})
-        server = Server(adapter=adapter, connection_state_recovery=recovery)
-        setup(server)
-        await server.listen(0, "127.0.0.1")
-        servers.append(server)
-        return server
+        async def make(recovery: Any = True, **options: Any) -> Server:
+            adapter = create_adapter(redis.url, **{"block_time": 1.0, **options})
+            return await make_any(setup, adapter=adapter, connection_state_recovery=recovery)
 
-    yield make
-    await close_connections()
-    for server in servers:
-        await server.close(grace=0.2)
+        yield make
 
 
 class NodeServer(Program):
@@ -131,10 +124,6 @@ class NodeServer(Program):
         (answer,) = self.wait_for(answers, 10, f"the answer to call {number}")
         assert "error" not in answer, answer
         return answer["value"]
-
-    def call(self, call: str, *args: Any) -> Any:
-        """Ask for something; the result. Only where no server of this process has to answer."""
-        return self.finish(self.begin(call, *args))
 
 
 @pytest.fixture

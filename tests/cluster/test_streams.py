@@ -521,7 +521,9 @@ class TestWithNode:
         await servers_are(ours, 2)
         assert await ask(node, "count") == 2
         here, there = await Visitor.come(ours.port, "r"), await Visitor.come(node.port, "r")
-        await ask(node, "join", "r", "n")
+        await ask(node, "join", "r", "n", "no longer")
+        await eventually(lambda: "no longer" in ours.sockets.adapter.sids[here.sid])
+        await ask(node, "leave", "r", "no longer")
         ours.in_("r").sockets_join("o")
         await eventually(lambda: {"n", "o"} <= ours.sockets.adapter.sids[here.sid])
         theirs = {socket["id"]: socket for socket in await ask(node, "fetch")}
@@ -537,6 +539,23 @@ class TestWithNode:
         assert await there.websocket.expect_closed() in (1000, 1005)
         await ask(node, "disconnect", here.sid)
         await here.websocket.expect_closed()
+
+    async def test_several_streams(self, make_server: Make, redis: RedisServer) -> None:
+        node = NodeServer(redis, '{"streamCount": 3}')
+        try:
+            ours = await make_server(stream_count=3)
+            # They go through different streams, which both sides have to choose alike.
+            for namespace in ("/", "/chat"):
+                here = await Visitor.come(ours.port, namespace=namespace)
+                there = await Visitor.come(node.port, namespace=namespace)
+                await ask(node, "emit", {"namespace": namespace}, "from node")
+                ours.of(namespace).emit("from us")
+                for visitor in (here, there):
+                    await visitor.until(["from node"])
+                    await visitor.until(["from us"])
+            assert redis.command("EXISTS", "socket.io-1", "socket.io-2") == b":2\r\n"
+        finally:
+            assert node.stop() == 0, node.output()
 
     async def test_questions(self, make_server: Make, node: NodeServer) -> None:
         ours = await make_server()
