@@ -13,7 +13,7 @@ import os
 import socket
 import ssl
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import httptools
 import orjson
@@ -27,9 +27,6 @@ from fastsio.loadtest.clock import clock
 from fastsio.loadtest.options import LoadOptions
 from fastsio.loadtest.wire import EnginePacket, Message, Ring, Wire
 from fastsio.net.listener import open_poller
-
-if TYPE_CHECKING:
-    from fastsio.net.listener import Poller
 
 __all__ = ["Link", "Target", "make_link"]
 
@@ -99,7 +96,7 @@ class Target:
             OP_CLOSE, b"\x03\xe8", mask=os.urandom(4)
         )
         # Reads and writes the sockets without TLS, as it does those of a server.
-        self._poller: Poller | None = None
+        self._poller = None if options.secure else open_poller(asyncio.get_running_loop())
         self.ssl: ssl.SSLContext | None = None
         if options.secure:
             self.ssl = ssl.create_default_context()
@@ -121,8 +118,6 @@ class Target:
     async def open(self, protocol: asyncio.Protocol) -> None:
         """Open one TCP (and TLS) connection. Raises OSError."""
         loop = asyncio.get_running_loop()
-        if self._poller is None and self.ssl is None:
-            self._poller = open_poller(loop)
         if self._poller is None:
             await loop.create_connection(
                 lambda: protocol,

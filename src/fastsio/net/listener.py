@@ -22,7 +22,7 @@ from fastsio.options import ListenerOptions
 if sys.platform == "linux":
     from fastsio.net._sockets import Poller
 
-__all__ = ["Listener", "Poller", "open_poller"]
+__all__ = ["Listener", "open_poller"]
 
 logger = logging.getLogger("fastsio.net")
 
