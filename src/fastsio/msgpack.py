@@ -206,8 +206,7 @@ _PAYLOADS: tuple[tuple[type, ...], ...] = (
 def _unpack(data: bytes) -> Any:
     """The value that is all of `data`. Undefined is left out of maps, except the outermost."""
     hook = None
-    if _LARGE.search(data) is not None:
-        check_counts(data)
+    check_counts(data)
     sealed = b"".join((_SEALED, data, _END))
     try:
         try:
@@ -239,6 +238,8 @@ def check_counts(data: bytes) -> None:
 
     ormsgpack before 1.13 makes room for them first, and dies of it.
     """
+    if _LARGE.search(data) is None:
+        return
     # Two values are expected: behind the packet, what is left over stands in the place of the seal.
     at, end, missing = 0, len(data), 2
     while missing and at < end:

@@ -26,6 +26,7 @@ __all__ = [
     "MessageType",
     "from_json",
     "pack",
+    "read_args",
     "read_event",
     "read_list",
     "read_names",
@@ -202,7 +203,15 @@ def read_event(data: Mapping[str, Any]) -> tuple[Any, ...]:
     packet = data.get("packet")
     if not isinstance(packet, dict) or packet.get("type") != _EVENT:
         raise BusError("no event packet")
-    args = read_list(packet, "data")
+    return read_args(packet, "data")
+
+
+def read_args(data: Mapping[str, Any], key: str) -> tuple[Any, ...]:
+    """``(event, *args)`` that ``data`` has under ``key``.
+
+    :raises BusError: if it has none.
+    """
+    args = read_list(data, key)
     if not args or not isinstance(args[0], str):
         raise BusError("an event without a name")
     return tuple(args)

@@ -14,6 +14,7 @@ from fastsio.adapters.bus import (
     BusError,
     Message,
     MessageType,
+    read_args,
     read_event,
     read_list,
     read_names,
@@ -206,13 +207,11 @@ class ClusterAdapter(MemoryAdapter):
         self.respond(message.uid, MessageType.FETCH_SOCKETS_RESPONSE, data)
 
     def _on_server_side_emit(self, message: Message) -> None:
-        args = read_list(message.data, "packet")
-        if not args or not isinstance(args[0], str):
-            raise BusError("an event without a name")
+        args = read_args(message.data, "packet")
         ack = None
         if message.data.get("requestId") is not None:
             ack = self._make_ack(message.uid, read_text(message.data, "requestId"))
-        self.namespace.on_server_side_emit(tuple(args), ack)
+        self.namespace.on_server_side_emit(args, ack)
 
     def _make_ack(self, uid: str, request_id: str) -> Callable[..., None]:
         answered = False

@@ -15,7 +15,7 @@ from fastsio.adapters.memory import MemoryAdapter
 from fastsio.engine.timers import TimerWheel
 from fastsio.options import RecoveryOptions
 
-__all__ = ["RecoveryStore", "SessionAwareAdapter", "concerns", "send_with_offset"]
+__all__ = ["RecoveryStore", "SessionAwareAdapter", "concerns", "note_joined", "send_with_offset"]
 
 logger = logging.getLogger("fastsio.adapters")
 
@@ -69,6 +69,17 @@ def concerns(session: RecoverySession, number: Any, rooms: frozenset[str], excep
     if rooms and not any(map(was_in, rooms & session.rooms)):
         return False
     return not any(map(was_in, except_ & session.rooms))
+
+
+def note_joined(session: RecoverySession, rooms: Iterable[str], present: Container[str], number: Any) -> None:
+    """The socket of ``session`` joins ``rooms``, and is in those ``present``: in the others, no packet up to
+    ``number``, the newest, was for it."""
+    if number > session.start:
+        for room in rooms:
+            if room not in present:
+                if session.joined is None:
+                    session.joined = {}
+                session.joined[room] = number
 
 
 def send_with_offset(
@@ -246,14 +257,9 @@ class SessionAwareAdapter(MemoryAdapter):
     def add_all(self, sid: str, rooms: Iterable[str]) -> None:
         """Put a socket in rooms; what was sent to them before is not for it."""
         session = self._present.get(sid)
-        if session is not None and self._number > session.start:
+        if session is not None:
             rooms = list(rooms)
-            present = self._sids.get(sid, ())
-            for room in rooms:
-                if room not in present:
-                    if session.joined is None:
-                        session.joined = {}
-                    session.joined[room] = self._number
+            note_joined(session, rooms, self._sids.get(sid, ()), self._number)
         super().add_all(sid, rooms)
 
     def del_all(self, sid: str) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from redis.asyncio import Redis
@@ -93,12 +94,14 @@ class Stream:
     """A stream that is read from its end on.
 
     :ivar position: the last entry that was read; ``(0, 0)`` if it had none.
+    :ivar task: names, in the log, the task that reads it.
     """
 
-    __slots__ = ("name", "on_entry", "position", "ready")
+    __slots__ = ("name", "on_entry", "position", "ready", "task")
 
     def __init__(self, name: str, on_entry: Callable[[StreamId, Fields], None]) -> None:
         self.name = name
+        self.task = f"stream {name}"
         self.on_entry = on_entry
         self.position: StreamId = (0, 0)
         self.ready = asyncio.Event()
@@ -127,14 +130,15 @@ class RedisLink:
         self._read_count = read_count
         self._max_pending = max_pending
         self._client: Redis | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
         self._pending: deque[Command] = deque()
         self._wake = asyncio.Event()
         self._channels: dict[str, Callable[[bytes], None]] = {}
         self._subscribed: set[str] = set()
         self._subscription = asyncio.Event()
         self._pubsub: Any = None
-        self._ailing: dict[str, BaseException] = {}
+        # The tasks whose connections are lost.
+        self._ailing: set[str] = set()
         self._refused = False
 
     @property
@@ -166,12 +170,14 @@ class RedisLink:
         self._wake = asyncio.Event()
         self._subscription = asyncio.Event()
         # Each pubsub object keeps track of its own connection and is read by one task.
-        names = [("commands", self._write), ("channels", self._listen)]
+        steps: list[tuple[str, Callable[[], Awaitable[None]]]] = [
+            ("commands", self._write),
+            ("channels", self._listen),
+        ]
         for stream in streams:
             stream.ready = asyncio.Event()
-            names.append((f"stream {stream.name}", _Reader(self, stream).read))
-        for name, step in names:
-            self._tasks.append(asyncio.ensure_future(self._supervise(name, step)))
+            steps.append((stream.task, partial(self._read, stream)))
+        self._tasks = {asyncio.ensure_future(self._supervise(name, step)) for name, step in steps}
 
     async def stop(self) -> None:
         """Send what waits, if Redis is there, and disconnect."""
@@ -184,7 +190,7 @@ class RedisLink:
             except _FAILURES:
                 pass
         self._client = None
-        tasks, self._tasks = set(self._tasks), []
+        tasks, self._tasks = self._tasks, set()
         while tasks:
             # A cancellation can be lost in a time limit that is over at the same moment.
             for task in tasks:
@@ -250,6 +256,20 @@ class RedisLink:
         self._pending.extend(kept)
 
     # -- streams ------------------------------------------------------------------------------------------
+
+    async def _read(self, stream: Stream) -> None:
+        """Once, as much as there is, or wait a while for something."""
+        if not stream.ready.is_set():
+            stream.position = await self.newest(stream.name)
+            self._well(stream.task)
+            stream.ready.set()
+        milliseconds = max(1, round(self._block_time * 1000))
+        after = format_id(stream.position)
+        reply: Any = await self.client.xread({stream.name: after}, self._read_count, milliseconds)
+        self._well(stream.task)
+        for id_, fields in _entries(reply):
+            stream.position = parse_id(id_)
+            _guard(stream.on_entry, stream.position, fields)
 
     async def newest(self, stream: str) -> StreamId:
         """The id of the last entry of a stream; ``(0, 0)`` if it has none.
@@ -354,7 +374,7 @@ class RedisLink:
                 if name not in self._ailing:
                     logger.warning("Redis (%s): %s; trying again", name, error or type(error).__name__)
                     pause = _PAUSES[0]
-                self._ailing[name] = error
+                self._ailing.add(name)
                 if name == "commands":
                     self._postpone(error)
                 await asyncio.sleep(pause)
@@ -362,32 +382,8 @@ class RedisLink:
 
     def _well(self, name: str) -> None:
         if name in self._ailing:
-            del self._ailing[name]
+            self._ailing.discard(name)
             logger.warning("Redis (%s): connected again", name)
-
-
-class _Reader:
-    """Reads one stream."""
-
-    def __init__(self, link: RedisLink, stream: Stream) -> None:
-        self._link = link
-        self._stream = stream
-        self._name = f"stream {stream.name}"
-
-    async def read(self) -> None:
-        """Once, as much as there is, or wait a while for something."""
-        link, stream = self._link, self._stream
-        if not stream.ready.is_set():
-            stream.position = await link.newest(stream.name)
-            link._well(self._name)
-            stream.ready.set()
-        milliseconds = max(1, round(link._block_time * 1000))
-        after = format_id(stream.position)
-        reply: Any = await link.client.xread({stream.name: after}, link._read_count, milliseconds)
-        link._well(self._name)
-        for id_, fields in _entries(reply):
-            stream.position = parse_id(id_)
-            _guard(stream.on_entry, stream.position, fields)
 
 
 def _entries(reply: Any) -> Iterable[tuple[bytes, Fields]]:

@@ -44,7 +44,7 @@ from fastsio.adapters.bus import (
     write_options,
 )
 from fastsio.adapters.cluster import ClusterAdapter
-from fastsio.adapters.recovery import PACKET_COST, concerns, send_with_offset
+from fastsio.adapters.recovery import PACKET_COST, concerns, note_joined, send_with_offset
 from fastsio.adapters.redis_link import Fields, RedisLink, Stream, StreamId, Value, format_id, parse_id
 from fastsio.exceptions import PacketError
 from fastsio.parsers import buffers_as_json
@@ -225,15 +225,17 @@ class RedisStreamsAdapter(ClusterAdapter):
     def publish(self, type_: MessageType, data: dict[str, Any]) -> None:
         """Tell the other adapters: over the stream, or at once if nobody else should ever know."""
         if type_ in _EPHEMERAL or "requestId" in data:
-            message = {"uid": self.uid, "nsp": self.namespace.name, "type": int(type_), "data": data}
-            self._link.send(_Publication(("PUBLISH", self._public, pack(message))))
+            self._publish_on(self._public, type_, data)
         else:
             self._link.send(_Entry(self._add_command(type_, data)))
 
     def respond(self, uid: str, type_: MessageType, data: dict[str, Any]) -> None:
         """Answer one adapter."""
+        self._publish_on(f"{self._public}{uid}#", type_, data)
+
+    def _publish_on(self, channel: str, type_: MessageType, data: dict[str, Any]) -> None:
         message = {"uid": self.uid, "nsp": self.namespace.name, "type": int(type_), "data": data}
-        self._link.send(_Publication(("PUBLISH", f"{self._public}{uid}#", pack(message))))
+        self._link.send(_Publication(("PUBLISH", channel, pack(message))))
 
     def _add_command(self, type_: MessageType, data: dict[str, Any]) -> tuple[Value, ...]:
         text = to_json(data)
@@ -348,14 +350,9 @@ class RedisStreamsAdapter(ClusterAdapter):
     def add_all(self, sid: str, rooms: Iterable[str]) -> None:
         """Put a socket in rooms; what was sent to them before is not for it."""
         session = self._present.get(sid)
-        if session is not None and self.stream.position > session.start:
+        if session is not None:
             rooms = list(rooms)
-            present = self._sids.get(sid, ())
-            for room in rooms:
-                if room not in present:
-                    if session.joined is None:
-                        session.joined = {}
-                    session.joined[room] = self.stream.position
+            note_joined(session, rooms, self._sids.get(sid, ()), self.stream.position)
         super().add_all(sid, rooms)
 
     def del_all(self, sid: str) -> None:
@@ -432,7 +429,7 @@ class RedisStreamsAdapter(ClusterAdapter):
         name, beginning = self.stream.name, start == (0, 0)
         own = self.namespace.name.encode()
         read = 0
-        if start == (0, 0) and not await self._link.is_whole(name):
+        if beginning and not await self._link.is_whole(name):
             return None
         while read <= 2 * self._options.max_len + _PAGE:
             # From the last one on that is known: if it is still there, none behind it is missing.
@@ -543,10 +540,10 @@ def _read_entry(fields: Fields) -> Message:
     try:
         names = [fields.get(key, b"").decode() for key in (b"uid", b"nsp")]
         value: Any = {}
-        if data:
-            value = (
-                from_json(data) if data.startswith(b"{") else unpack(base64.b64decode(data, validate=True))
-            )
+        if data.startswith(b"{"):
+            value = from_json(data)
+        elif data:
+            value = unpack(base64.b64decode(data, validate=True))
     except (binascii.Error, UnicodeDecodeError) as error:
         raise BusError(str(error)) from error
     if not isinstance(value, dict):
