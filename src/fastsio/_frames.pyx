@@ -646,8 +646,9 @@ cdef enum:
 cdef class FrameChain:
     """Frames that wait to be sent: ``frames`` behind the chain ``before``, if not None; ``size`` bytes.
 
-    Made by ``chain_frames``. What it holds never changes, so that connections which wait with the same frames
-    can share one chain, and the one piece that ``data`` makes of it. A chain belongs to one thread.
+    Made by ``chain_frames``. Its bytes never change, so that connections which wait with the same frames
+    share one chain, and the one piece that ``data`` makes of it; how many links hold them may. A chain
+    belongs to one thread.
     """
 
     def __init__(self):
