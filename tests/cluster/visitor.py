@@ -84,3 +84,9 @@ class Visitor(SocketIOClient):
     def lose(self) -> None:
         """The connection breaks."""
         self.websocket.abort()
+
+    async def lost(self) -> None:
+        """The server has broken the connection."""
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            while await self.websocket.recv() is not None:
+                pass

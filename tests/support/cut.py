@@ -10,10 +10,10 @@ __all__ = ["Wire", "wire_to"]
 
 
 class Wire:
-    """A TCP relay. ``port`` is where clients connect to."""
+    """A TCP relay. ``port`` is where clients connect to, ``target`` where it leads."""
 
     def __init__(self, target: int) -> None:
-        self._target = target
+        self.target = target
         self._clients: set[asyncio.StreamWriter] = set()
         self._servers: set[asyncio.StreamWriter] = set()
         self._flows = asyncio.Event()
@@ -26,7 +26,7 @@ class Wire:
         if self._down:
             writer.transport.abort()
             return
-        upstream, to_server = await asyncio.open_connection("127.0.0.1", self._target)
+        upstream, to_server = await asyncio.open_connection("127.0.0.1", self.target)
         self._clients.add(writer)
         self._servers.add(to_server)
         await asyncio.gather(self._relay(reader, to_server), self._relay(upstream, writer))

@@ -246,7 +246,7 @@ def read_options(data: Mapping[str, Any]) -> BroadcastOptions:
         read = PLAIN
     elif isinstance(flags, dict):
         timeout, binary = flags.get("timeout"), flags.get("binary")
-        if timeout is not None and (not isinstance(timeout, (int, float)) or not 0 <= timeout < 1e10):
+        if timeout is not None and (type(timeout) not in (int, float) or not 0 <= timeout < 1e10):
             raise BusError("timeout is not a number of milliseconds")
         read = BroadcastFlags(
             volatile=bool(flags.get("volatile")),

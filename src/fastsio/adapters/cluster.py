@@ -14,6 +14,7 @@ from fastsio.adapters.bus import (
     BusError,
     Message,
     MessageType,
+    pack,
     read_args,
     read_event,
     read_list,
@@ -25,7 +26,7 @@ from fastsio.adapters.bus import (
 )
 from fastsio.adapters.memory import MemoryAdapter
 from fastsio.engine import tasks
-from fastsio.exceptions import AckTimeout
+from fastsio.exceptions import AckTimeout, PacketError
 
 if TYPE_CHECKING:
     from fastsio.adapters.base import Answers
@@ -204,7 +205,13 @@ class ClusterAdapter(MemoryAdapter):
         request_id = read_text(message.data, "requestId")
         sockets = [_describe(socket) for socket in self.local_sockets(read_options(message.data))]
         data = {"requestId": request_id, "sockets": sockets}
-        self.respond(message.uid, MessageType.FETCH_SOCKETS_RESPONSE, data)
+        try:
+            self.respond(message.uid, MessageType.FETCH_SOCKETS_RESPONSE, data)
+        except PacketError:
+            # The others are not to wait in vain because of one.
+            for socket in sockets:
+                _without_data_that_cannot_be_sent(socket)
+            self.respond(message.uid, MessageType.FETCH_SOCKETS_RESPONSE, data)
 
     def _on_server_side_emit(self, message: Message) -> None:
         args = read_args(message.data, "packet")
@@ -315,6 +322,14 @@ def _describe(socket: SocketLike) -> dict[str, Any]:
         "rooms": list(described.rooms),
         "data": described.data,
     }
+
+
+def _without_data_that_cannot_be_sent(described: dict[str, Any]) -> None:
+    try:
+        pack(described["data"])
+    except PacketError as error:
+        logger.warning("the data of socket %s are not told to other servers: %s", described["id"], error)
+        described["data"] = None
 
 
 def _read_details(value: Any) -> SocketDetails:

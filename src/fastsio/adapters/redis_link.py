@@ -249,9 +249,14 @@ class RedisLink:
                 _guard(command.settle, reply)
         self._wake.clear()
 
-    def _postpone(self, error: BaseException) -> None:
-        """Redis is away: what can wait does."""
-        kept = [command for command in self._pending if _guard(command.postpone, error)]
+    def _postpone(self, error: Exception) -> None:
+        """Redis is away: what can wait does. After any other fault nothing does, as it could be the cause."""
+        kept: list[Command] = []
+        for command in self._pending:
+            if not isinstance(error, _FAILURES):
+                _guard(command.settle, error)
+            elif _guard(command.postpone, error):
+                kept.append(command)
         self._pending.clear()
         self._pending.extend(kept)
 
@@ -263,6 +268,14 @@ class RedisLink:
             stream.position = await self.newest(stream.name)
             self._well(stream.task)
             stream.ready.set()
+        elif stream.task in self._ailing and stream.position > (0, 0):
+            page = await self.range(stream.name, stream.position, 1)
+            if not page or page[0][0] != stream.position:
+                logger.warning(
+                    "Redis (%s): what other servers sent meanwhile is lost, at least in part: the stream "
+                    "does not go back to where it was read last (option max_len of the adapter)",
+                    stream.task,
+                )
         milliseconds = max(1, round(self._block_time * 1000))
         after = format_id(stream.position)
         reply: Any = await self.client.xread({stream.name: after}, self._read_count, milliseconds)
@@ -370,9 +383,12 @@ class RedisLink:
             try:
                 await step()
                 pause = _PAUSES[0]
-            except _FAILURES as error:
+            except Exception as error:
                 if name not in self._ailing:
-                    logger.warning("Redis (%s): %s; trying again", name, error or type(error).__name__)
+                    # Nothing that Redis does has a traceback.
+                    trace = None if isinstance(error, _FAILURES) else error
+                    text = error or type(error).__name__
+                    logger.warning("Redis (%s): %s; trying again", name, text, exc_info=trace)
                     pause = _PAUSES[0]
                 self._ailing.add(name)
                 if name == "commands":

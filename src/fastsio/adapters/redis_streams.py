@@ -396,7 +396,8 @@ class RedisStreamsAdapter(ClusterAdapter):
             start = _UNKNOWN if offset is None else parse_id(offset)
         except ValueError:
             return None
-        value = await self._link.ask("GETDEL", self._key(pid))
+        # It stays in Redis until everything is read, so that no failure on the way loses it.
+        value = await self._link.ask("GET", self._key(pid))
         if value is None:
             return None
         try:
@@ -407,20 +408,30 @@ class RedisStreamsAdapter(ClusterAdapter):
             return None
         if session.start < (0, 0):
             return None
-        arriving: list[_Missed] = []
-        self._returning[session] = arriving
-        stored = None
+        arriving = self._returning[session] = []
+        taken = False
         try:
             stored = await self._read_missed(session.start)
+            taken = stored is not None and await self._take(session, value)
         finally:
-            if stored is None:
-                del self._returning[session]
-        if stored is None:
+            if not taken:
+                self._returning.pop(session, None)
+        if stored is None or not taken:
             return None
         # What has come by now through both ways counts once.
         seen = stored[-1].id if stored else session.start
         arriving[:] = stored + [missed for missed in arriving if missed.id > seen]
         return session
+
+    async def _take(self, session: RecoverySession, value: bytes) -> bool:
+        """Take what is kept as ``value``; False if another server was faster."""
+        try:
+            taken: bytes | None = await self._link.ask("GETDEL", self._key(session.pid))
+        except asyncio.CancelledError:
+            # The command may have gone out; this one goes behind it.
+            self.persist_session(session)
+            raise
+        return taken == value
 
     async def _read_missed(self, start: StreamId) -> list[_Missed] | None:
         """The broadcasts behind ``start``; None if that entry, and so perhaps others, is gone."""
