@@ -13,7 +13,7 @@ export PYTHON
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help build dev debug demo client test test-unit test-pythons lint format bench bench-clients bench-micro parity screenshot \
+.PHONY: help build dev debug demo client test test-unit test-pythons lint format bench bench-scale bench-clients bench-micro parity screenshot \
 	clean distclean
 
 help: ## this list
@@ -91,6 +91,9 @@ format: dev ## let ruff format and fix what it can
 
 bench: dev ## server benchmarks against named versions of rivals (bench/README.md)
 	$(BIN)/python -m bench.macro
+
+bench-scale: dev ## the same for how cost grows with connections, up to 20,000 (bench/results/scale.md)
+	$(BIN)/python -m bench.macro --rows scale --label scale --servers fastsio,node-ws,node-uws,pysio-aiohttp
 
 bench-clients: dev ## client benchmarks against python-socketio's and Node's (bench/results/clients.md)
 	$(BIN)/python -m bench.clients

@@ -47,7 +47,8 @@ Start = tuple[list[str], dict[str, str]]
 class Row:
     """One line of the matrix: what the load generator is told, and what fastsio's figure is held against.
 
-    `goals` are (server or group, largest ratio of fastsio's figure to its); `limit` is an absolute one.
+    `goals` are (server or group, largest ratio of fastsio's figure to its), `flat` is (another row, largest
+    ratio to fastsio's own figure there); `limit` is an absolute one.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Row:
     size: int = 32
     goals: tuple[tuple[str, float], ...] = ()
     limit: float | None = None
+    flat: tuple[tuple[str, float], ...] = ()
     extra: bool = False
     seconds: float | None = None
     unit: str = "µs"
@@ -157,9 +159,16 @@ ROWS = (
         seconds=1,
         unit="KiB",
     ),
-    # How the cost grows; not part of the standard run.
+    # How the cost grows with the connections.
     Row("echo-10x1", "echo 32 B, 10 × 1", "echo", 10, extra=True),
-    Row("echo-10000x1", "echo 32 B, 10,000 × 1", "echo", 10_000, extra=True),
+    Row(
+        "echo-10000x1",
+        "echo 32 B, 10,000 × 1",
+        "echo",
+        10_000,
+        flat=(("echo-100x1", 1.5),),
+        extra=True,
+    ),
     Row("broadcast-10x1", "broadcast 64 B to 10, per delivery", "broadcast", 10, size=64, extra=True),
     Row("broadcast-100x1", "broadcast 64 B to 100, per delivery", "broadcast", 100, size=64, extra=True),
     Row(
@@ -168,8 +177,10 @@ ROWS = (
         "broadcast",
         10_000,
         size=64,
+        flat=(("broadcast-10x1", 1.5), ("broadcast-100x1", 1.5), ("broadcast-1000x1", 1.5)),
         extra=True,
     ),
+    # As many as a limit of 20,000 open files leaves.
     Row(
         "idle-20000",
         "memory per idle WebSocket, 19,800",
@@ -192,6 +203,14 @@ ROWS = (
         unit="% of a core",
     ),
 )
+
+#: Rows that are named together.
+GROUPS = {
+    "scale": (
+        "echo-10x1", "echo-100x1", "echo-1000x1", "echo-10000x1", "broadcast-10x1", "broadcast-100x1",
+        "broadcast-1000x1", "broadcast-10000x1", "idle-5000", "idle-20000", "idle-cpu",
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -398,7 +417,8 @@ def measure(row: Row, server: Server, eio: int, args: argparse.Namespace) -> Cel
 
 
 def choose(names: str | None, known: dict[str, bool], what: str) -> list[str]:
-    """Names, or their first parts (`echo` for all of echo-…), or `all`. Extras only by name or with `all`."""
+    """Names, or their first parts (`echo` for all of echo-…), or `all`, or of GROUPS. Extras only by name or
+    with `all`."""
     if not names:
         return [name for name, extra in known.items() if not extra]
     chosen: list[str] = []
@@ -407,6 +427,8 @@ def choose(names: str | None, known: dict[str, bool], what: str) -> list[str]:
             found = list(known)
         elif word in known:
             found = [word]
+        elif word in GROUPS:
+            found = [n for n in GROUPS[word] if n in known]
         else:
             found = [n for n, extra in known.items() if n.startswith(word + "-") and not extra]
         if not found:
@@ -417,7 +439,10 @@ def choose(names: str | None, known: dict[str, bool], what: str) -> list[str]:
 
 def parse_args() -> argparse.Namespace:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--rows", help="rows, comma-separated; a first part such as `echo` takes all of them")
+    p.add_argument(
+        "--rows",
+        help="rows, comma-separated; a first part such as `echo` takes all of them; `scale`: how it grows",
+    )
     p.add_argument(
         "--servers", help="servers, comma-separated; name@3 drives one that speaks both with protocol 3"
     )
@@ -630,6 +655,14 @@ def markdown(result: dict[str, Any]) -> str:
             met = "yes" if ours["value"] <= row.limit else "**no**"
             is_now, unit = number(ours["value"]), row.unit
             goals.append(f"| {row.name} | – | {is_now} {unit} | ≤ {row.limit:g} {unit} | {met} |")
+        for other_row, ratio in row.flat:
+            base_cell = result["rows"].get(other_row, {}).get("fastsio", {})
+            if "value" in base_cell:
+                is_ratio = ours["value"] / base_cell["value"]
+                met = "yes" if is_ratio <= ratio else "**no**"
+                goals.append(
+                    f"| {row.name} | fastsio, {other_row} | {is_ratio:.2f} | ≤ {ratio:.2f} | {met} |"
+                )
     if goals:
         lines += [
             "",
