@@ -52,7 +52,7 @@ MODULES = [
 ]
 
 if sys.platform == "linux":
-    MODULES.append("net/_sockets.pyx")
+    MODULES.append("net/_epoll.pyx")
 
 # Annotations are for type checkers: as declarations they would refuse subclasses.
 directives = {"language_level": "3", "annotation_typing": False}

@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, Page
 
 import fastsio
 from fastsio.engine.request import Headers, Request
+from fastsio.engine.sink import FunctionSink
 
 from .conftest import Live
 
@@ -388,7 +389,7 @@ def test_jsonp_of_the_engine_client(live: Live, visit: Visit) -> None:
     def hello(io: fastsio.Server) -> None:
         @io.engine.on("connection")
         def connection(session: Any) -> None:
-            session.attach_sinks(session.send, session.send, lambda *reason: None)
+            session.attach(FunctionSink(session.send, session.send, lambda *reason: None))
 
     page = visit(origin := live.serve(hello, static_files=BLANK), "engine-v3")
     assert page.evaluate(

@@ -11,6 +11,7 @@ from typing import Any
 
 from fastsio._codec import EncodedPacket
 from fastsio.adapters.base import BroadcastFlags, BroadcastOptions, NamespaceLike, RecoverySession, SocketLike
+from fastsio.adapters.delivery import deliver
 from fastsio.adapters.memory import MemoryAdapter
 from fastsio.engine.timers import TimerWheel
 from fastsio.options import RecoveryOptions
@@ -83,7 +84,7 @@ def note_joined(session: RecoverySession, rooms: Iterable[str], present: Contain
 
 
 def send_with_offset(
-    sockets: Iterable[SocketLike],
+    sockets: list[SocketLike],
     packet: EncodedPacket,
     plain: Callable[[], EncodedPacket],
     present: Container[str],
@@ -91,14 +92,13 @@ def send_with_offset(
 ) -> None:
     """Send a packet with its offset to those of ``sockets`` that are ``present``, which can use one, and what
     ``plain`` makes to the others."""
-    without: EncodedPacket | None = None
+    able: list[SocketLike] = []
+    others: list[SocketLike] = []
     for socket in sockets:
-        if socket.id in present:
-            socket.send_encoded(packet, flags)
-        else:
-            if without is None:
-                without = plain()
-            socket.send_encoded(without, flags)
+        (able if socket.id in present else others).append(socket)
+    deliver(able, packet, flags)
+    if others:
+        deliver(others, plain(), flags)
 
 
 class RecoveryStore:

@@ -3,7 +3,7 @@ from fastsio._codec cimport EncodedPacket
 from fastsio._emitter cimport EventEmitter
 from fastsio.engine.counters cimport Counters
 from fastsio.engine.request cimport Request, WebSocket
-from fastsio.engine.sink cimport FunctionSink, Sink
+from fastsio.engine.sink cimport Sink
 from fastsio.engine.timers cimport TimerWheel
 
 cimport cython

@@ -10,7 +10,7 @@ from fastsio._emitter import EventEmitter
 from fastsio._payload import EnginePacketType, decode_engine_packet, encode_engine_packet
 from fastsio.engine.counters import count
 from fastsio.engine.request import Request, WebSocket
-from fastsio.engine.sink import FunctionSink, Sink
+from fastsio.engine.sink import Sink
 from fastsio.engine.tap import EnginePacket, Tap
 from fastsio.exceptions import PacketError, PayloadTooLarge
 from fastsio.types import POLLING, WEBSOCKET, DisconnectReason, TransportName
@@ -112,20 +112,6 @@ class Session(EventEmitter):
 
     def __repr__(self) -> str:
         return f"<Session {self.id} {self.transport} EIO={self.protocol} {self.ready_state}>"
-
-    def attach_sinks(
-        self,
-        frame_sink: Callable[[bytes], None],
-        message_sink: Callable[[str | bytes], None],
-        close_sink: Callable[[DisconnectReason, Any], None],
-    ) -> None:
-        """Take messages directly instead of by events, and the end before its event.
-
-        :param frame_sink: gets a text message as it stood in its WebSocket frame, UTF-8 behind the digit 4.
-        :param message_sink: gets every other message, ``str`` or ``bytes``.
-        :param close_sink: gets ``(reason, description)``.
-        """
-        self.attach(FunctionSink(frame_sink, message_sink, close_sink))
 
     def attach(self, sink: Sink) -> None:
         """Let ``sink`` take messages instead of listeners."""

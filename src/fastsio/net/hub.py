@@ -16,7 +16,7 @@ from fastsio.engine.timers import TimerWheel
 from fastsio.options import ListenerOptions
 
 if TYPE_CHECKING:
-    from fastsio.net._sockets import Poller
+    from fastsio.net._epoll import Poller
 
 __all__ = ["Connection", "Hub"]
 

@@ -20,7 +20,7 @@ from fastsio.net.hub import Hub
 from fastsio.options import ListenerOptions
 
 if sys.platform == "linux":
-    from fastsio.net._sockets import Poller
+    from fastsio.net._epoll import Poller
 
 __all__ = ["Listener", "open_poller"]
 

@@ -10,6 +10,7 @@ import pytest
 
 from fastsio.engine import EnginePacket
 from fastsio.engine.session import Session
+from fastsio.engine.sink import FunctionSink
 from tests.unit.engine.fakes import Engine, FakeWebSocket, Polling
 
 EVENTS = ("packet", "packet_create", "data", "message", "flush", "drain", "heartbeat", "upgrading", "upgrade")
@@ -46,7 +47,7 @@ def received(packet: EnginePacket) -> list[tuple[Any, ...]]:
 def attach(session: Session) -> list[Any]:
     """Take the messages of a session as a Socket.IO client does."""
     taken: list[Any] = []
-    session.attach_sinks(taken.append, taken.append, lambda *args: None)
+    session.attach(FunctionSink(taken.append, taken.append, lambda *args: None))
     return taken
 
 

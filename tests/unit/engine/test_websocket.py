@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from fastsio._codec import encode_event
+from fastsio.engine.sink import FunctionSink
 from fastsio.exceptions import OptionError
 from fastsio.options import DeflateOptions
 from tests.unit.engine.fakes import Engine
@@ -209,11 +210,12 @@ def test_sinks() -> None:
     websocket = engine.connect()
     log: list[Any] = []
     session = engine.session
-    session.attach_sinks(
+    sink = FunctionSink(
         lambda frame: log.append(("frame", frame)),
         lambda data: log.append(("message", data)),
         lambda reason, description: log.append(("end", str(reason), description, list(engine.events))),
     )
+    session.attach(sink)
     websocket.receive("4x")
     websocket.receive("4")
     websocket.receive("bAQ==")
@@ -234,7 +236,7 @@ def test_sinks_take_polled_messages() -> None:
     engine = Engine()
     client = engine.open()
     log: list[Any] = []
-    client.session.attach_sinks(log.append, log.append, lambda reason, description: None)
+    client.session.attach(FunctionSink(log.append, log.append, lambda reason, description: None))
     client.post(b"4x\x1ebAQ==\x1e4")
     assert log == ["x", b"\x01", ""] and engine.take() == []
 

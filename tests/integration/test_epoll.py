@@ -20,7 +20,7 @@ from tests.integration.test_listener import on_both_loops
 if sys.platform != "linux":
     pytest.skip("epoll is Linux's", allow_module_level=True)
 
-from fastsio.net._sockets import Poller, SocketTransport
+from fastsio.net._epoll import Poller, SocketTransport
 
 MEBIBYTE = 1 << 20
 
