@@ -224,6 +224,16 @@ cdef class FrameParser:
         """Bytes held for an incomplete header, control frame or message."""
         return self._header_len + self._control_len + self._message_len
 
+    @property
+    def between(self):
+        """Whether what comes next begins a message or control frame."""
+        return (
+            self._header_len == 0
+            and self._remaining == 0
+            and self._message_opcode == 0
+            and not (self._feeding or self._stopped)
+        )
+
     @cython.critical_section
     def feed(self, data, /):
         """Read ``data`` (bytes, bytearray or memoryview; nothing of it is kept).

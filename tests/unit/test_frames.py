@@ -128,6 +128,28 @@ def test_control_frames_between_fragments(opcode: int) -> None:
     assert read(stream) == read_bytewise(stream) == (expected, 0)
 
 
+def test_between_messages() -> None:
+    frames = [
+        (masked(OP_TEXT, b"whole"), True),
+        (masked(OP_TEXT, b"part", fin=False), False),
+        (masked(OP_PING, b"in between"), False),
+        (masked(OP_CONTINUATION, b"rest"), True),
+        (masked(OP_BINARY, b"", fin=False), False),
+        (masked(OP_CONTINUATION, b""), True),
+        (masked(OP_PONG, b""), True),
+    ]
+    parser = FrameParser()
+    assert parser.between
+    for frame, after in frames:
+        for byte in frame[:-1]:
+            parser.feed(bytes((byte,)))
+            assert not parser.between
+        parser.feed(frame[-1:])
+        assert parser.between == after
+    parser.feed(masked(OP_CLOSE, b""))
+    assert not parser.between
+
+
 def test_a_close_frame_may_come_inside_a_message_and_ends_everything() -> None:
     parser = FrameParser()
     stream = masked(OP_TEXT, b"part", fin=False) + masked(OP_CLOSE, build_close(1001, "bye"))
@@ -328,7 +350,7 @@ def test_rule(rule: Rule) -> None:
 
 
 def test_the_attributes_cannot_be_set() -> None:
-    for name in ("close_code", "close_reason", "buffered"):
+    for name in ("between", "close_code", "close_reason", "buffered"):
         with pytest.raises(AttributeError):
             setattr(FrameParser(), name, 0)
 

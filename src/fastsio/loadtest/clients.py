@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from fastsio._codec import Packet, PacketType, encode_event
 from fastsio.loadtest import errors
 from fastsio.loadtest.clock import clock
-from fastsio.loadtest.connection import Link, make_link
+from fastsio.loadtest.connection import Link, Matcher, make_link
 from fastsio.loadtest.wire import Message, Ring, Value, is_binary, payload
 
 if TYPE_CHECKING:
@@ -125,6 +125,10 @@ class Client:
         """How many messages wait for a reply."""
         return 0
 
+    def matcher(self) -> Matcher | None:
+        """What is asked first about a read; None if nothing is."""
+        return None
+
     def receive(self, messages: Sequence[Message], now: int) -> None:
         """Messages of one read."""
         for message in messages:
@@ -200,6 +204,29 @@ class EchoClient(Client):
         self.worker.stats.sent += count
         link.send_ring(self._ring, first, count)
 
+    def matcher(self) -> Matcher | None:
+        return self._match
+
+    def _match(self, data: bytes, now: int) -> bool:
+        """Whether a read is replies that are due, byte for byte, which count then."""
+        ring = self._ring
+        number = ring.owner[self._at]
+        done = ring.count_replies(number, data)
+        sent = self._sent
+        if not done or done > len(sent) or self._at != ring.starts[number]:
+            return False
+        self._at = ring.starts[(number + done) & (ring.length - 1)]
+        latencies = self.worker.stats.latencies
+        if done == len(sent) and sent[0] == sent[-1]:
+            # Sent together, answered together.
+            latencies += [now - sent[0]] * done
+            sent.clear()
+        else:
+            for _ in range(done):
+                latencies.append(now - sent.popleft())
+        self._answered(done, now)
+        return True
+
     def receive(self, messages: Sequence[Message], now: int) -> None:
         ring = self._ring
         expect = ring.expect
@@ -223,13 +250,17 @@ class EchoClient(Client):
                     break
         self._at = at
         if done:
-            worker = self.worker
-            worker.stats.received += done
-            if worker.sending and self.link is not None:
-                if worker.pacer is None:
-                    self._send(done, now)
-                elif self._backlog:
-                    self._send_backlog()
+            self._answered(done, now)
+
+    def _answered(self, done: int, now: int) -> None:
+        """So many replies were right: there is room for others."""
+        worker = self.worker
+        worker.stats.received += done
+        if worker.sending and self.link is not None:
+            if worker.pacer is None:
+                self._send(done, now)
+            elif self._backlog:
+                self._send_backlog()
 
     def _unexpected(self, message: Message, now: int) -> None:
         link = self.link
@@ -390,11 +421,13 @@ class ReconnectClient(Client):
 class Delivery:
     """A message of a group: how it arrives, and at how many members it still has to."""
 
-    __slots__ = ("messages", "number", "sent", "waiting")
+    __slots__ = ("frames", "messages", "number", "sent", "waiting")
 
-    def __init__(self, number: int, messages: list[Message], sent: int, waiting: int) -> None:
+    def __init__(self, number: int, messages: list[Message], frames: bytes, sent: int, waiting: int) -> None:
         self.number = number
         self.messages = messages
+        #: The messages as WebSocket frames, empty over polling.
+        self.frames = frames
         self.sent = sent
         self.waiting = waiting
 
@@ -419,6 +452,8 @@ class Group:
         self.next = 0
         self.under_way: dict[int, Delivery] = {}
         self._backlog: deque[int] = deque()
+        # The last read that was whole messages, since most members get the same: the number it began with.
+        self._run: tuple[int, bytes, list[Delivery]] = (-1, b"", [])
 
     @property
     def room(self) -> str | None:
@@ -439,7 +474,7 @@ class Group:
         self.members.pop(client, None)
         for number, delivery in list(self.under_way.items()):
             if number >= max(client.due or 0, client.counted_from):
-                self.arrived(delivery)
+                self.give_up(delivery)
 
     def go(self, now: int) -> None:
         """Fill up what may be under way."""
@@ -470,19 +505,52 @@ class Group:
             f"{number:08d}:{when}:{self.name}:", options.size, is_binary(number, options.binary), number
         )
         args = (self.event, value) if self.room is None else (self.event, self.room, value)
-        reply = encode_event((self.event, value), self.worker.target.namespace)
-        delivery = Delivery(number, self.worker.target.wire.incoming(reply), when, len(self.members))
+        delivery = self._make_delivery(number, value, when, len(self.members))
         self.log[number & self.MASK] = delivery
         self.under_way[number] = delivery
         self.worker.stats.sent += 1
         sender.link.send(encode_event(args, self.worker.target.namespace))
 
-    def arrived(self, delivery: Delivery) -> None:
-        """One more member has a message, or never will."""
+    def _make_delivery(self, number: int, value: Value, sent: int, waiting: int) -> Delivery:
+        wire = self.worker.target.wire
+        reply = encode_event((self.event, value), self.worker.target.namespace)
+        messages = wire.incoming(reply)
+        frames = b"" if wire.polling else wire.incoming_frames(messages)
+        return Delivery(number, messages, frames, sent, waiting)
+
+    def find_run(self, due: int, data: bytes) -> Sequence[Delivery]:
+        """The messages from number ``due`` on that ``data`` is as WebSocket frames; none if it is anything
+        else."""
+        begins, known, run = self._run
+        if begins == due and known == data:
+            return run
+        run = []
+        position = 0
+        while position < len(data):
+            number = due + len(run)
+            delivery = self.log[number & self.MASK]
+            if (
+                delivery is None
+                or delivery.number != number
+                or not delivery.frames
+                or not data.startswith(delivery.frames, position)
+            ):
+                return ()
+            run.append(delivery)
+            position += len(delivery.frames)
+        self._run = (due, data, run)
+        return run
+
+    def give_up(self, delivery: Delivery) -> None:
+        """One member less will have a message."""
         delivery.waiting -= 1
-        if delivery.waiting == 0 and self.under_way.pop(delivery.number, None) is not None:
-            if self.worker.sending:
-                self.go(clock())
+        if not delivery.waiting:
+            self.complete(delivery)
+
+    def complete(self, delivery: Delivery) -> None:
+        """Every member has a message that will ever have it."""
+        if self.under_way.pop(delivery.number, None) is not None and self.worker.sending:
+            self.go(clock())
 
     def learn(self, value: Value) -> Delivery | None:
         """The message with this value, None if it is not the group's; another process's is made known."""
@@ -504,9 +572,8 @@ class Group:
             return known if known.sent == int(when) else None
         if self.sends:
             # This process knows all that are under way: an old one, or none at all.
-            return Delivery(number, [], int(when), 0) if number < self.next else None
-        reply = encode_event((self.event, value), self.worker.target.namespace)
-        delivery = Delivery(number, self.worker.target.wire.incoming(reply), int(when), 0)
+            return Delivery(number, [], b"", int(when), 0) if number < self.next else None
+        delivery = self._make_delivery(number, value, int(when), 0)
         if known is None or known.number < number:
             self.log[number & self.MASK] = delivery
         return delivery
@@ -545,6 +612,19 @@ class GroupClient(Client):
     def gone(self, kind: str | None) -> None:
         self.group.leave(self)
 
+    def matcher(self) -> Matcher | None:
+        return self._match
+
+    def _match(self, data: bytes, now: int) -> bool:
+        """Whether a read is messages that are due, byte for byte, which count then."""
+        if self.due is None or self._part:
+            return False
+        run = self.group.find_run(self.due, data)
+        if not run:
+            return False
+        self._got(run, now)
+        return True
+
     def receive(self, messages: Sequence[Message], now: int) -> None:
         log = self.group.log
         mask = self.group.MASK
@@ -555,7 +635,7 @@ class GroupClient(Client):
                 self._part += 1
                 if self._part == len(delivery.messages):
                     self._part = 0
-                    self._got(delivery, now)
+                    self._got((delivery,), now)
                 continue
             if self.link is None:
                 return
@@ -567,13 +647,18 @@ class GroupClient(Client):
                     return
             self.link.take(message, now)
 
-    def _got(self, delivery: Delivery, now: int) -> None:
-        self.due = delivery.number + 1
-        worker = self.worker
-        worker.stats.received += 1
-        worker.stats.latencies.append(now - delivery.sent)
-        if delivery.waiting and delivery.number >= self.counted_from:
-            self.group.arrived(delivery)
+    def _got(self, deliveries: Sequence[Delivery], now: int) -> None:
+        """Messages have come, one behind the other."""
+        self.due = deliveries[-1].number + 1
+        stats = self.worker.stats
+        stats.received += len(deliveries)
+        stats.latencies += [now - delivery.sent for delivery in deliveries]
+        counted_from = self.counted_from
+        for delivery in deliveries:
+            if delivery.waiting and delivery.number >= counted_from:
+                delivery.waiting -= 1
+                if not delivery.waiting:
+                    self.group.complete(delivery)
 
     def packet(self, packet: Packet, now: int) -> None:
         stats = self.worker.stats
@@ -602,5 +687,5 @@ class GroupClient(Client):
             for number in range(due, delivery.number):
                 skipped = group.under_way.get(number)
                 if skipped is not None and number >= self.counted_from:
-                    group.arrived(skipped)
-        self._got(delivery, now)
+                    group.give_up(skipped)
+        self._got((delivery,), now)

@@ -12,7 +12,7 @@ import math
 import os
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import httptools
@@ -28,7 +28,9 @@ from fastsio.loadtest.options import LoadOptions
 from fastsio.loadtest.wire import EnginePacket, Message, Ring, Wire
 from fastsio.net.listener import open_poller
 
-__all__ = ["Link", "Target", "make_link"]
+__all__ = ["Link", "Matcher", "Target", "make_link"]
+
+Matcher = Callable[[bytes, int], bool]
 
 OPEN, CLOSE, PING, PONG, MESSAGE, UPGRADE, NOOP = range(7)
 
@@ -48,6 +50,10 @@ class Owner(Protocol):
 
     def opened(self, now: int) -> None:
         """The namespace is joined."""
+
+    def matcher(self) -> Matcher | None:
+        """Called with each read over WebSocket that begins with a frame, and the time: whether it is dealt
+        with. None: none is."""
 
     def receive(self, messages: Sequence[Message], now: int) -> None:
         """Messages arrived, ``now`` in nanoseconds."""
@@ -153,6 +159,7 @@ class Link:
         "_patience",
         "closing",
         "heart",
+        "match",
         "owner",
         "receive",
         "sid",
@@ -167,6 +174,8 @@ class Link:
         self.heart = heart
         #: Takes the messages of a read: the handshake, then the owner.
         self.receive = self._handshake
+        #: What is asked before, while the connection is in use.
+        self.match: Matcher | None = None
         self.sid = ""
         self.closing = False
         self._decoder = Decoder(target.options.socketio_protocol, 1000, MAX_BODY)
@@ -225,6 +234,7 @@ class Link:
             return
         self.closing = True
         self.receive = self._ignore
+        self.match = None
         self._leave()
         asyncio.get_running_loop().call_later(_CLOSE_TIMEOUT, self._finish, None, "")
 
@@ -237,6 +247,7 @@ class Link:
             return
         self._over = True
         self.receive = self._ignore
+        self.match = None
         if self._opening is not None and self._opening is not asyncio.current_task():
             self._opening.cancel()
         self._opening = None
@@ -280,6 +291,7 @@ class Link:
                 self._opened = True
                 self._opening = None
                 self.receive = self.owner.receive
+                self.match = self.owner.matcher()
                 self.owner.opened(now)
                 rest = messages[position + 1 :]
                 if rest:
@@ -375,12 +387,14 @@ class Link:
 class WebSocketLink(Link, asyncio.Protocol):
     """A session that begins on WebSocket. The HTTP part is :class:`_Upgrade`'s."""
 
-    __slots__ = ("_feed", "_parser", "_transport", "_write")
+    __slots__ = ("_between", "_feed", "_parser", "_transport", "_write")
 
     def __init__(self, target: Target, owner: Owner, heart: Heart) -> None:
         super().__init__(target, owner, heart)
         self._parser = FrameParser(client=True, max_message_size=MAX_BODY)
         self._feed = self._parser.feed
+        # Whether the next read begins with a message.
+        self._between = True
         self._transport: asyncio.Transport | None = None
         self._write: Any = None
 
@@ -397,9 +411,13 @@ class WebSocketLink(Link, asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse a read, and hand on what it held."""
+        now = clock()
+        if self._between and self.match is not None and self.match(data, now):
+            return
         messages = self._feed(data)
+        self._between = self._parser.between
         if messages:
-            self.receive(messages, clock())
+            self.receive(messages, now)
         if self._parser.close_code:
             self.fail(errors.BAD_FRAME, self._parser.close_reason)
 

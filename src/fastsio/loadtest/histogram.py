@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
@@ -49,19 +50,24 @@ class Histogram:
         self.record_many((nanoseconds,))
 
     def record_many(self, nanoseconds: Iterable[int]) -> None:
-        """Count many durations: one bucket lookup per distinct microsecond, not per value."""
-        values = [value if value > 0 else 0 for value in nanoseconds]
+        """Count many durations. Sorted first, they cost a search per bucket instead of a look-up each."""
+        values = sorted(nanoseconds)
         if not values:
             return
-        smallest, largest = min(values), max(values)
-        if not self.count or smallest < self._smallest:
-            self._smallest = smallest
-        self._largest = max(self._largest, largest)
+        if values[0] < 0:
+            negative = bisect_left(values, 0)
+            values[:negative] = [0] * negative
+        if not self.count or values[0] < self._smallest:
+            self._smallest = values[0]
+        self._largest = max(self._largest, values[-1])
         self.count += len(values)
         self._sum += sum(values)
-        for coarse, times in Counter([value >> 10 for value in values]).items():
-            # The middle of the 1.024 µs.
-            self._buckets[bucket_of((coarse << 10) + 512)] += times
+        start = 0
+        while start < len(values):
+            bucket = bucket_of(values[start])
+            end = bisect_left(values, bounds_of(bucket)[1], start)
+            self._buckets[bucket] += end - start
+            start = end
 
     def merge(self, other: Histogram) -> None:
         """Add all that ``other`` counted."""

@@ -1,13 +1,14 @@
 """Messages made ahead of time: what a client sends, and byte for byte what must come back.
 
-Comparing with what is expected costs little and finds every wrong byte; only what differs is decoded.
+Comparing with what is expected costs little and finds every wrong byte; only what differs is decoded. Over
+WebSocket a read that is whole replies is compared as it came, frames and all.
 Incoming messages are pairs: (opcode, payload) over WebSocket, (Engine.IO type, data) over polling.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 from fastsio._codec import EncodedPacket, encode_ack, encode_event
@@ -78,6 +79,14 @@ class Wire:
             *[(OP_BINARY, self.prefix + attachment) for attachment in packet.attachments],
         ]
 
+    def incoming_frames(self, messages: Iterable[Message]) -> bytes:
+        """The WebSocket frames in which the server's messages arrive, unless it chooses others."""
+        return b"".join(
+            build_frame(opcode, data)
+            for opcode, data in messages
+            if opcode is not None and isinstance(data, bytes)
+        )
+
     def unpack(self, message: Message) -> Message:
         """The Engine.IO packet that a message holds: type and data; type None is one to ignore."""
         if self.polling:
@@ -102,7 +111,10 @@ class Ring:
     __slots__ = (
         "_offsets",
         "_packets",
-        "_view",
+        "_replies",
+        "_reply_numbers",
+        "_reply_offsets",
+        "_requests",
         "acks",
         "ends",
         "expect",
@@ -125,6 +137,7 @@ class Ring:
         self.starts: list[int] = []
         self._packets: list[Sequence[EnginePacket]] = []
         frames: list[bytes] = []
+        replies: list[bytes] = []
         event = "ack" if acks else "echo"
         for number in range(self.length):
             value = payload(f"{number:08d}", size, is_binary(number, binary), number * 7)
@@ -145,16 +158,24 @@ class Ring:
                 self._packets.append(request.messages())
             else:
                 frames.append(wire.frames(request))
+                replies.append(wire.incoming_frames(messages))
         # A second lap, as far as one write can reach, so that a run of requests is always one slice.
-        frames += frames[:in_flight]
-        self._view = memoryview(b"".join(frames))
-        self._offsets = [0]
-        for frame in frames:
-            self._offsets.append(self._offsets[-1] + len(frame))
+        self._requests, self._offsets = _join(frames + frames[:in_flight])
+        self._replies, self._reply_offsets = _join(replies + replies[:in_flight])
+        self._reply_numbers = {offset: number for number, offset in enumerate(self._reply_offsets)}
 
-    def frames(self, first: int, count: int) -> memoryview:
+    def frames(self, first: int, count: int) -> bytes:
         """The WebSocket frames of ``count`` requests, no more than ``in_flight``."""
-        return self._view[self._offsets[first] : self._offsets[first + count]]
+        return self._requests[self._offsets[first] : self._offsets[first + count]]
+
+    def count_replies(self, first: int, data: bytes) -> int:
+        """How many replies, from the one to request ``first`` on, ``data`` is as WebSocket frames; 0 if it is
+        anything else."""
+        start = self._reply_offsets[first]
+        behind = self._reply_numbers.get(start + len(data))
+        if behind is None or not self._replies.startswith(data, start):
+            return 0
+        return behind - first
 
     def packets(self, first: int, count: int) -> list[EnginePacket]:
         """The Engine.IO packets of ``count`` requests."""
@@ -177,3 +198,11 @@ class Ring:
         if ack_id is not None and ack_id != _FIRST_ID + number:
             return None
         return number
+
+
+def _join(parts: list[bytes]) -> tuple[bytes, list[int]]:
+    """All parts in one piece, and where in it each begins and the last ends."""
+    offsets = [0]
+    for part in parts:
+        offsets.append(offsets[-1] + len(part))
+    return b"".join(parts), offsets

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fastsio._codec import Decoder, EncodedPacket, Packet, encode_ack, encode_event
-from fastsio._frames import OP_TEXT, FrameParser
+from fastsio._frames import OP_BINARY, OP_TEXT, FrameParser, build_frame
 from fastsio.loadtest.wire import Ring, Wire, is_binary, payload
 
 WIRES = [Wire(transport, protocol) for transport in ("websocket", "polling") for protocol in (3, 4)]
@@ -66,6 +66,31 @@ def test_a_run_of_requests_goes_on_past_the_end(wire: Wire) -> None:
     prepared = ring(wire)
     packets = requests(wire, prepared, prepared.length - 1, 3)
     assert [packet.data[1] for packet in packets] == [prepared.values[-1], *prepared.values[:2]]
+
+
+@pytest.mark.parametrize("acks", [False, True])
+@pytest.mark.parametrize("protocol", [3, 4])
+def test_reads_that_are_whole_replies(protocol: int, acks: bool) -> None:
+    wire = Wire("websocket", protocol)
+    prepared = ring(wire, acks=acks)
+    last = prepared.length - 1
+    frames = [
+        b"".join(
+            build_frame(OP_TEXT if opcode == OP_TEXT else OP_BINARY, payload)
+            for packet in requests(wire, prepared, number, 1)
+            for opcode, payload in wire.incoming(answer(packet, prepared))
+        )
+        for number in range(prepared.length)
+    ]
+    assert [prepared.count_replies(number, frames[number]) for number in range(prepared.length)] == [1] * (
+        prepared.length
+    )
+    assert prepared.count_replies(2, b"".join(frames[2:6])) == 4
+    assert prepared.count_replies(last, frames[last] + frames[0] + frames[1]) == 3
+    changed = bytearray(frames[3])
+    changed[-1] ^= 1
+    others = [b"", frames[4], frames[3][:-1], frames[3] + b"\x81", frames[2] + frames[3], bytes(changed)]
+    assert [prepared.count_replies(3, data) for data in others] == [0] * len(others)
 
 
 @pytest.mark.parametrize(("share", "binary"), [(0.0, 0), (0.25, 25), (0.5, 50), (1.0, 100)])
