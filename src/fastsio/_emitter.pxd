@@ -25,7 +25,10 @@ cdef class EventEmitter:
     cpdef int _listened(self, str event) except -1
     cpdef bint has_listeners(self, event) except -1
     cpdef bint _fire(self, str event, tuple args, object ack, bint trim, bint propagate) except -1
-    cpdef bint _fire_event(self, list event, object ack) except -1
+    cdef bint _call_listeners(
+        self, str event, tuple args, object ack, bint trim, bint propagate
+    ) except -1
+    cdef bint _fire_event(self, list event, object ack) except -1
     cdef int _fire_planned(
         self, Listener listener, str event, tuple args, object ack, bint trim, bint propagate
     ) except -1

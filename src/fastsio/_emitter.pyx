@@ -230,9 +230,18 @@ cdef class EventEmitter:
         """
         if not args:
             raise TypeError("emit() takes an event name and its arguments")
-        return self._fire(_event_name(args[0]), args[1:], None, False, True)
+        return self._call_listeners(_event_name(args[0]), args[1:], None, False, True)
 
     cpdef bint _fire(self, str event, tuple args, object ack, bint trim, bint propagate) except -1:
+        """As :meth:`_call_listeners`, for Python too."""
+        return self._call_listeners(event, args, ack, trim, propagate)
+
+    # On an object with a dict, each call of a cpdef method looks there first for another of that name, which
+    # is as dear as the rest: what every message goes through is cdef.
+
+    cdef bint _call_listeners(
+        self, str event, tuple args, object ack, bint trim, bint propagate
+    ) except -1:
         """Call the listeners of ``event``; False if there are none.
 
         ``ack``: the acknowledgement the peer asked for, or None. It is handed to a listener that can take one
@@ -274,7 +283,7 @@ cdef class EventEmitter:
                 self._listener_failed(event, listener.fn, error)
         return PyTuple_GET_SIZE(listeners) > 0
 
-    cpdef bint _fire_event(self, list event, object ack) except -1:
+    cdef bint _fire_event(self, list event, object ack) except -1:
         """Call the listeners of an event as it came: ``[name, *args]``, whose name may be a number."""
         cdef Py_ssize_t i
         cdef Py_ssize_t count = PyList_GET_SIZE(event) - 1
@@ -287,12 +296,14 @@ cdef class EventEmitter:
             Py_INCREF(value)  # which the tuple takes over
             PyTuple_SET_ITEM(args, i, value)
         name = <object>PyList_GET_ITEM(event, 0)
-        return self._fire(<str>name if type(name) is str else str(name), args, ack, False, False)
+        return self._call_listeners(
+            <str>name if type(name) is str else str(name), args, ack, False, False
+        )
 
     cdef int _fire_planned(
         self, Listener listener, str event, tuple args, object ack, bint trim, bint propagate
     ) except -1:
-        """Call one listener as its plan says; the parameters are those of :meth:`_fire`."""
+        """Call one listener as its plan says; the parameters are those of :meth:`_call_listeners`."""
         cdef Plan plan = listener.plan
         cdef tuple given = args
         cdef object unanswered = None

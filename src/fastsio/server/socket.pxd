@@ -1,6 +1,6 @@
 # The layout of the compiled classes; socket.py is the source of their methods.
 
-from fastsio._codec cimport Packet
+from fastsio._codec cimport EncodedPacket, Packet, encode_ack, encode_event
 from fastsio.adapters.delivery cimport Recipient
 from fastsio.server.operator cimport check_event
 
@@ -30,10 +30,10 @@ cdef class Socket(Recipient):
         dict __dict__
         object __weakref__
 
-    cpdef _emit(self, tuple args, flags)
-
-    cpdef on_event(self, Packet packet)
-    cpdef _dispatch(self, list event, ack)
-    cpdef _acknowledge(self, args, ack_id)
+    # Not looked up in the dict, as cpdef methods are.
+    cdef _send_event(self, tuple args, flags)
+    cdef on_event(self, Packet packet)
+    cdef _dispatch(self, list event, ack)
+    cdef _acknowledge(self, args, ack_id)
     cpdef object _plan(self, str event, object fn, bint serialize)
     cpdef object _call_in_turn(self, str event, object fn, object call, tuple given, object ack)

@@ -193,7 +193,7 @@ class Socket(Recipient):
         :raises ValueError: for a reserved event name.
         :raises PacketError: for a value that cannot be sent.
         """
-        self._emit(args, PLAIN)
+        self._send_event(args, PLAIN)
         return True
 
     async def emit_with_ack(self, *args: Any) -> Any:
@@ -208,7 +208,7 @@ class Socket(Recipient):
 
     def send(self, *args: Any) -> Self:
         """Emit the event ``message``."""
-        self._emit(("message", *args), PLAIN)
+        self._send_event(("message", *args), PLAIN)
         return self
 
     def write(self, *args: Any) -> Self:
@@ -239,6 +239,9 @@ class Socket(Recipient):
         return SocketOperator(self, PLAIN).timeout(seconds)
 
     def _emit(self, args: tuple[Any, ...], flags: BroadcastFlags) -> None:
+        self._send_event(args, flags)
+
+    def _send_event(self, args: tuple[Any, ...], flags: BroadcastFlags) -> None:
         check_event(args)
         if flags is not PLAIN and flags.binary is False:
             args = tuple(map(buffers_as_json, args))
@@ -249,7 +252,7 @@ class Socket(Recipient):
             if self._special:
                 self.nsp.adapter.send_event(self, args, flags)
             else:
-                self.send_encoded(encode_event(args, self._name), flags)
+                self._take(encode_event(args, self._name), flags)
 
     async def _emit_with_ack(self, args: tuple[Any, ...], flags: BroadcastFlags) -> Any:
         check_event(args)
@@ -285,7 +288,7 @@ class Socket(Recipient):
             pending.seconds = flags.timeout
             self.server.engine.timers.arm(pending, flags.timeout)
         if self.connected:
-            self.send_encoded(packet, flags)
+            self._take(packet, flags)
         return ack_id
 
     def _acknowledge(self, args: tuple[Any, ...], ack_id: int) -> None:
@@ -582,7 +585,7 @@ class Socket(Recipient):
             packet = Packet(PacketType.CONNECT_ERROR, self.nsp.name, data)
             self._session.send_encoded(self.server.encode_packet(packet, 4))
         else:
-            self._emit(("error", data), PLAIN)
+            self._send_event(("error", data), PLAIN)
 
     def send_disconnect(self) -> None:
         """Tell the client that it has left the namespace."""
