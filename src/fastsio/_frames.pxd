@@ -99,8 +99,6 @@ cdef class FrameParser:
 
 
 @cython.final
-@cython.freelist(64)
-@cython.no_gc  # each was made after the one before it: no cycles
 cdef class FrameChain:
     cdef:
         readonly FrameChain before  # None: nothing

@@ -653,6 +653,9 @@ cdef enum:
     MAX_CHAIN = 1000
 
 
+@cython.final
+@cython.freelist(64)
+@cython.no_gc  # each was made after the one before it: no cycles
 cdef class FrameChain:
     """Frames that wait to be sent: ``frames`` behind the chain ``before``, if not None; ``size`` bytes.
 

@@ -4,7 +4,6 @@ cimport cython
 from fastsio._http cimport FixedHeaders, KnownHead, SessionQuery, build_response, read_session_query
 
 
-@cython.freelist(16)
 cdef class Response:
     cdef:
         public object body
@@ -24,7 +23,6 @@ cdef bytes _OK
 cpdef Response fixed_response(int status, FixedHeaders headers, bytes body)
 
 
-@cython.freelist(16)
 cdef class Request:
     cdef:
         public object exchange

@@ -39,6 +39,7 @@ cdef class Session(EventEmitter):
     @cython.locals(websocket=WebSocket)
     cpdef send_encoded(self, EncodedPacket packet, bint compress=*)
     cpdef on_text(self, bytes payload)
+    cpdef on_binary(self, bytes payload)
     cpdef int _listened(self, str event) except -1
     cpdef flush(self)
     cdef _take_buffer(self)

@@ -311,12 +311,14 @@ class Session(EventEmitter):
         counters.bytes_received += len(payload)
         if self._phase != _PING_DUE:
             self._note_traffic(b"")
+        if self.protocol == 4:
+            self._on_message(payload)
+            return
         try:
-            kind, data = decode_engine_packet(payload, self.protocol)
+            kind, data = decode_engine_packet(payload, 3)
         except PacketError as error:
             self.end(DisconnectReason.PARSE_ERROR, error)
             return
-        # An empty binary message of protocol 4 is an empty attachment, not a message without data.
         self._on_packet(kind, b"" if data is None else data)
 
     def on_polled_packet(self, kind: int | None, data: str | bytes | None) -> None:

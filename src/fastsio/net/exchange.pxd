@@ -1,6 +1,5 @@
 # The layout of the compiled classes; exchange.py is the source of their methods.
 
-cimport cython
 from fastsio._http cimport encode_headers
 from fastsio.engine.request cimport Request, Response
 from fastsio.net.websocket cimport check_handshake
@@ -16,7 +15,6 @@ cdef class Channel:
     cpdef abort(self)
 
 
-@cython.freelist(16)
 cdef class HttpExchange:
     cdef:
         public object on_abort

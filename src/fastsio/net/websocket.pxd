@@ -8,7 +8,7 @@ from fastsio.net.streams cimport StreamTransport
 cimport cython
 
 
-cdef int _TEXT, _OPEN, _CLOSING, _DONE
+cdef int _TEXT, _BINARY, _OPEN, _CLOSING, _DONE
 
 
 cdef class WebSocketConnection(WebSocket):
@@ -28,7 +28,7 @@ cdef class WebSocketConnection(WebSocket):
         object _transport
         object __weakref__
 
-    @cython.locals(parser=FrameParser, payload=bytes, session=Session)
+    @cython.locals(opcode=int, parser=FrameParser, payload=bytes, session=Session)
     cpdef data_received(self, bytes data)
     cdef _on_other(self, int opcode, bytes payload)
 

@@ -45,6 +45,7 @@ _SWITCHING: Final = (
 )
 
 _TEXT: Final = OP_TEXT
+_BINARY: Final = OP_BINARY
 
 # States of a connection. CLOSING: our close frame is out, the peer's is awaited. DONE: on_close was called.
 _OPEN: Final = 0
@@ -199,16 +200,21 @@ class WebSocketConnection(WebSocket):
                 payload = parser.next_message()
                 if payload is None:
                     break
-                if parser.opcode == _TEXT and not self._state:
-                    receiver = self.receiver
-                    if type(receiver) is Session:
-                        # A class whose methods need no look-up.
-                        session: Session = receiver
+                opcode = parser.opcode
+                receiver = self.receiver
+                if self._state or (opcode != _TEXT and opcode != _BINARY):
+                    self._on_other(opcode, payload)
+                elif type(receiver) is Session:
+                    # A class whose methods need no look-up.
+                    session: Session = receiver
+                    if opcode == _TEXT:
                         session.on_text(payload)
                     else:
-                        receiver.on_text(payload)
+                        session.on_binary(payload)
+                elif opcode == _TEXT:
+                    receiver.on_text(payload)
                 else:
-                    self._on_other(parser.opcode, payload)
+                    receiver.on_binary(payload)
             if parser.close_code:
                 self._fail(parser.close_code, parser.close_reason)
         except Exception:
@@ -221,12 +227,10 @@ class WebSocketConnection(WebSocket):
             self.flush()
 
     def _on_other(self, opcode: int, payload: bytes) -> None:
-        """Take any message but a plain text."""
+        """Take what is no plain message, and anything in a closing connection."""
         if self._state:
             if opcode == OP_CLOSE:
                 self._on_close_frame(payload)
-        elif opcode == OP_BINARY:
-            self.receiver.on_binary(payload)
         elif opcode & COMPRESSED:
             self._on_compressed(opcode, payload)
         elif opcode == OP_PING:
