@@ -190,7 +190,7 @@ async def test_the_limits_of_the_listener_hold() -> None:
     assert server.ask(get())[-2][0] == b"HTTP/1.1 200 OK"
     assert server.knows(get()) and server.knows(get(b"t" * (79 - len(TARGET) + 3)))
     assert not server.knows(long)
-    assert server.ask(long)[-2][0] == b"HTTP/1.1 414 Request-URI Too Long"
+    assert server.ask(long)[-2][0].startswith(b"HTTP/1.1 414 ")
     size = sum(len(line) + 2 for line in post(b"x" * 9).split(b"\r\n\r\n")[0].split(b"\r\n")[1:])
     server = Server(max_header_size=size)
     assert server.ask(post(b"x" * 9))[-2][0] == b"HTTP/1.1 200 OK"
