@@ -61,6 +61,16 @@ async def pair(request: pytest.FixtureRequest, make_server: Make) -> tuple[Serve
 Pair = tuple[Server, Server]
 
 
+async def lost_client(io: Server) -> Visitor:
+    """A client, the only one, that got one event and then lost its connection."""
+    visitor = await Visitor.come(io.port)
+    io.emit("x")
+    await visitor.until(["x"])
+    visitor.lose()
+    await eventually(lambda: not io.sockets.sockets)
+    return visitor
+
+
 class TestBroadcasts:
     async def test_reach_the_clients_of_all_servers(self, pair: Pair) -> None:
         a, b = pair
@@ -313,11 +323,7 @@ class TestRecovery:
 
     async def test_once_only(self, make_server: Make) -> None:
         a, b = await make_server(), await make_server()
-        visitor = await Visitor.come(a.port)
-        a.emit("x")
-        await visitor.until(["x"])
-        visitor.lose()
-        await eventually(lambda: not a.sockets.sockets)
+        visitor = await lost_client(a)
         first = await Visitor.come(b.port, back=visitor)
         second = await Visitor.come(a.port, back=visitor)
         assert first.sid == visitor.sid and second.sid != visitor.sid and second.pid != visitor.pid
@@ -325,12 +331,8 @@ class TestRecovery:
     @pytest.mark.parametrize("offset", ["no offset", "99999999999999-0", "1" * 60 + "-0", "-1--1", ""])
     async def test_offsets_that_cannot_be(self, make_server: Make, offset: str) -> None:
         a = await make_server()
-        visitor = await Visitor.come(a.port)
-        a.emit("x")
-        await visitor.until(["x"])
+        visitor = await lost_client(a)
         visitor.offset = offset
-        visitor.lose()
-        await eventually(lambda: not a.sockets.sockets)
         back = await Visitor.come(a.port, back=visitor)
         assert back.sid != visitor.sid
 
@@ -354,21 +356,13 @@ class TestRecovery:
 
     async def test_somebody_else_s_session(self, make_server: Make) -> None:
         a = await make_server()
-        visitor = await Visitor.come(a.port)
-        a.emit("x")
-        await visitor.until(["x"])
+        visitor = await lost_client(a)
         visitor.pid = "somebody else"
-        visitor.lose()
-        await eventually(lambda: not a.sockets.sockets)
         assert (await Visitor.come(a.port, back=visitor)).sid != visitor.sid
 
     async def test_cancelled_while_it_is_restored(self, make_server: Make) -> None:
         a, b = await make_server(), await make_server()
-        visitor = await Visitor.come(a.port)
-        a.emit("x")
-        await visitor.until(["x"])
-        visitor.lose()
-        await eventually(lambda: not a.sockets.sockets)
+        visitor = await lost_client(a)
         adapter = b.sockets.adapter
         await a.sockets.adapter.server_count()
         session, pauses = None, 0
@@ -408,11 +402,7 @@ class TestRecovery:
 
     async def test_a_stream_that_has_lost_its_beginning(self, make_server: Make, redis: RedisServer) -> None:
         a = await make_server()
-        visitor = await Visitor.come(a.port)
-        a.emit("x")
-        await visitor.until(["x"])
-        visitor.lose()
-        await eventually(lambda: not a.sockets.sockets)
+        visitor = await lost_client(a)
         a.emit("y")
         await a.sockets.adapter.server_count()
         redis.command("XTRIM", "socket.io", "MAXLEN", "1")

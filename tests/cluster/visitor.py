@@ -87,6 +87,5 @@ class Visitor(SocketIOClient):
 
     async def lost(self) -> None:
         """The server has broken the connection."""
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            while await self.websocket.recv() is not None:
-                pass
+        with contextlib.suppress(OSError):
+            await self.websocket.expect_closed()

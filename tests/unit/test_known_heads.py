@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from http import HTTPStatus
 from typing import Any
 
 import pytest
@@ -190,7 +191,8 @@ async def test_the_limits_of_the_listener_hold() -> None:
     assert server.ask(get())[-2][0] == b"HTTP/1.1 200 OK"
     assert server.knows(get()) and server.knows(get(b"t" * (79 - len(TARGET) + 3)))
     assert not server.knows(long)
-    assert server.ask(long)[-2][0].startswith(b"HTTP/1.1 414 ")
+    # Python 3.13 calls it otherwise.
+    assert server.ask(long)[-2][0] == f"HTTP/1.1 414 {HTTPStatus(414).phrase}".encode()
     size = sum(len(line) + 2 for line in post(b"x" * 9).split(b"\r\n\r\n")[0].split(b"\r\n")[1:])
     server = Server(max_header_size=size)
     assert server.ask(post(b"x" * 9))[-2][0] == b"HTTP/1.1 200 OK"
