@@ -579,6 +579,13 @@ def against(row_cells: dict[str, Cell], other: str) -> tuple[str, float] | None:
     return min(found, key=lambda item: item[1]) if found else None
 
 
+def goal_line(row: Row, base: str, value: float, base_value: float, most: float) -> str:
+    """A line of the table of goals: a figure, as a ratio to another."""
+    ratio = value / base_value if base_value else float("inf")
+    met = "yes" if ratio <= most else "**no**"
+    return f"| {row.name} | {base} | {ratio:.2f} | ≤ {most:.2f} | {met} |"
+
+
 def markdown(result: dict[str, Any]) -> str:
     rows = [r for r in ROWS if r.name in result["rows"]]
     labels: list[str] = result["servers"]
@@ -648,9 +655,7 @@ def markdown(result: dict[str, Any]) -> str:
         for other, ratio in row.goals:
             base = against(result["rows"][row.name], other)
             if base:
-                is_ratio = ours["value"] / base[1] if base[1] else float("inf")
-                met = "yes" if is_ratio <= ratio else "**no**"
-                goals.append(f"| {row.name} | {base[0]} | {is_ratio:.2f} | ≤ {ratio:.2f} | {met} |")
+                goals.append(goal_line(row, base[0], ours["value"], base[1], ratio))
         if row.limit is not None:
             met = "yes" if ours["value"] <= row.limit else "**no**"
             is_now, unit = number(ours["value"]), row.unit
@@ -658,11 +663,8 @@ def markdown(result: dict[str, Any]) -> str:
         for other_row, ratio in row.flat:
             base_cell = result["rows"].get(other_row, {}).get("fastsio", {})
             if "value" in base_cell:
-                is_ratio = ours["value"] / base_cell["value"]
-                met = "yes" if is_ratio <= ratio else "**no**"
-                goals.append(
-                    f"| {row.name} | fastsio, {other_row} | {is_ratio:.2f} | ≤ {ratio:.2f} | {met} |"
-                )
+                against_what = f"fastsio, {other_row}"
+                goals.append(goal_line(row, against_what, ours["value"], base_cell["value"], ratio))
     if goals:
         lines += [
             "",

@@ -37,6 +37,7 @@ cdef class Decoder:
     cdef Py_ssize_t _size        # bytes of _packet so far
     cdef object _loads           # the application's, in place of orjson's; else None
 
+    cpdef Packet add(self, object data)
     cpdef Packet add_text(self, bytes data, Py_ssize_t offset=*)
     cpdef Packet add_binary(self, bytes data)
     cdef Packet _decode(self, const char* text, Py_ssize_t size, const char* errors)

@@ -824,7 +824,7 @@ cdef class Decoder:
         """Forget the packet that waits for attachments."""
         self._packet = None
 
-    def add(self, object data):
+    cpdef Packet add(self, object data):
         """Take one message: ``str`` is a packet, bytes are an attachment.
 
         Returns the packet it completes, ``None`` while attachments are missing. Protocol 4 reads an unknown

@@ -319,7 +319,7 @@ class Session(EventEmitter):
         except PacketError as error:
             self.end(DisconnectReason.PARSE_ERROR, error)
             return
-        self._on_packet(kind, b"" if data is None else data)
+        self._on_packet(kind, data)
 
     def on_polled_packet(self, kind: int | None, data: str | bytes | None) -> None:
         """A packet of a polling request body."""

@@ -100,7 +100,7 @@ class Client(Sink):
             self._on_invalid(PacketError("a message without data"))
             return
         try:
-            packet = self._decoder.add_binary(data) if isinstance(data, bytes) else self._decoder.add(data)
+            packet = self._decoder.add(data)
         except PacketError as error:
             self._on_invalid(error)
             return
