@@ -17,6 +17,7 @@ import pytest
 from redis.exceptions import RedisError
 
 from fastsio import AckTimeout, RemoteSocket, Server, Socket
+from fastsio.adapters.redis_link import _BATCH
 from fastsio.adapters.redis_streams import _Entry, create_adapter
 from tests.cluster.conftest import NodeServer, RedisServer
 from tests.cluster.visitor import Visitor
@@ -573,12 +574,12 @@ class TestOutage:
         with caplog.at_level(logging.WARNING, "fastsio.adapters"):
             # Redis clients encode text, bytes and numbers only; nothing else should get this far.
             link.send(_Entry(("SET", "k", "\ud800")))
-            a.emit("lost with it")
-            await near.until(["lost with it"])
-            await eventually(lambda: not link.down)
-            a.emit("next")
-            await near.until(["next"])
-        assert ["next"] in await far.until(["next"]) and ["lost with it"] not in far.events
+            for number in range(_BATCH + 5):
+                a.emit("news", number)
+            await near.until(["news", _BATCH + 4])
+        # What was to be sent together with it is lost, what waited behind that is not.
+        await far.until(["news", _BATCH + 4])
+        assert far.events == [["news", number] for number in range(_BATCH - 1, _BATCH + 5)]
         assert any(record.exc_info for record in caplog.records)
 
     async def test_not_there_at_the_start(

@@ -250,15 +250,16 @@ class RedisLink:
         self._wake.clear()
 
     def _postpone(self, error: Exception) -> None:
-        """Redis is away: what can wait does. After any other fault nothing does, as it could be the cause."""
-        kept: list[Command] = []
-        for command in self._pending:
-            if not isinstance(error, _FAILURES):
-                _guard(command.settle, error)
-            elif _guard(command.postpone, error):
-                kept.append(command)
-        self._pending.clear()
-        self._pending.extend(kept)
+        """Redis is away: what can wait does. After any other fault the batch does not: it could be the cause."""
+        pending = self._pending
+        if not isinstance(error, _FAILURES):
+            for _ in range(min(len(pending), _BATCH)):
+                _guard(pending.popleft().settle, error)
+            return
+        for _ in range(len(pending)):
+            command = pending.popleft()
+            if _guard(command.postpone, error):
+                pending.append(command)
 
     # -- streams ------------------------------------------------------------------------------------------
 
