@@ -421,3 +421,22 @@ async def test_a_callback_that_fails_at_the_end_of_a_turn_keeps_nothing_from_bei
         assert called == ["fail"]
         # Both failed: one raises, the other is called without the argument it wants.
         assert [type(context["exception"]) for context in serving.errors] == [ZeroDivisionError, TypeError]
+
+
+@on_both_loops
+@pytest.mark.parametrize(("size", "early"), [(1000, False), (100_000, True)])
+async def test_much_that_waits_is_sent_before_the_turn_ends(size: int, early: bool) -> None:
+    def answer(recorder: Recorder, data: bytes) -> None:
+        for _ in range(3):
+            recorder.transport.write(data * size)
+        waiting.append([one.transport.get_write_buffer_size() for one in serving.made])
+
+    waiting: list[list[int]] = []
+    async with served(lambda: Recorder(answer)) as serving:
+        pairs = [await serving.connect() for _ in range(3)]
+        for client, _ in pairs:
+            client.send(b"x")  # without waiting: one turn has all three
+        received = await asyncio.gather(*(receive(client, 3 * size) for client, _ in pairs))
+        assert received == [b"x" * (3 * size)] * 3
+    # Of those that answered before, in each of the three calls.
+    assert [any(sizes[:calls]) for calls, sizes in enumerate(waiting)] == [False, not early, not early]

@@ -37,11 +37,13 @@ cdef class Poller:
     cdef list _watched           # by descriptor
     cdef list _callbacks         # called when the turn ends
     cdef list _unsent            # transports to flush after that
+    cdef Py_ssize_t _unsent_size # bytes written in this turn since the last flush
     cdef uint8_t* _buffer        # what every read goes through
     cdef epoll_event _events[MAX_EVENTS]
 
     cpdef bint at_end_of_turn(self, callback) except -1
     cdef int _flush(self) except -1
+    cdef int _send_all(self) except -1
     cdef int _watch(self, object owner, int fd, uint32_t before, uint32_t interest) except -1
     cdef int _report(self, str message, object error, object transport) except -1
 

@@ -93,6 +93,8 @@ cdef enum:
     # Freed once, it has glibc keep twice as much of what is freed (malloc(3), M_TRIM_THRESHOLD), instead of
     # 128 KiB: memory that a turn's messages need comes back in every turn, and its page faults with it.
     LARGE_BLOCK = 4_194_304
+    # What may wait for the end of a turn: more would push out of the caches what is to be sent.
+    MAX_UNSENT = 262_144
     # Connections taken in one turn; the rest of a burst waits for the next.
     MAX_ACCEPTS = 128
     # Buffers given to the kernel in one call.
@@ -181,6 +183,7 @@ cdef class Poller:
                 return
             raise OSError(errno, os.strerror(errno))
         self._in_turn = True
+        self._unsent_size = 0
         try:
             for i in range(count):
                 fd = self._events[i].data.fd
@@ -193,6 +196,8 @@ cdef class Poller:
                     (<Acceptor>owner)._accept()
                 if self._epoll < 0:
                     break
+                if self._unsent_size > MAX_UNSENT:
+                    self._send_all()
         finally:
             self._flush()
 
@@ -204,8 +209,6 @@ cdef class Poller:
 
     cdef int _flush(self) except -1:
         cdef list callbacks = self._callbacks
-        cdef list unsent
-        cdef SocketTransport transport
         if callbacks:
             self._callbacks = []
             for callback in callbacks:
@@ -214,7 +217,13 @@ cdef class Poller:
                 except Exception as error:
                     self._report("a callback at the end of a turn failed", error, None)
         self._in_turn = False
-        unsent = self._unsent
+        return self._send_all()
+
+    cdef int _send_all(self) except -1:
+        """Send what was written in this turn."""
+        cdef list unsent = self._unsent
+        cdef SocketTransport transport
+        self._unsent_size = 0
         if unsent:
             self._unsent = []
             for transport in unsent:
@@ -480,6 +489,7 @@ cdef class SocketTransport(StreamTransport):
         if self._state != OPEN or self._eof or not PyBytes_GET_SIZE(data):
             return
         self._size += PyBytes_GET_SIZE(data)
+        self._poller._unsent_size += PyBytes_GET_SIZE(data)
         if self._first is None:
             self._first = data
             if self._poller._in_turn:
