@@ -92,7 +92,7 @@ cdef enum:
     READ_SIZE = 262_144
     # Freed once, it has glibc keep twice as much of what is freed (malloc(3), M_TRIM_THRESHOLD), instead of
     # 128 KiB: memory that a turn's messages need comes back in every turn, and its page faults with it.
-    LARGE_BLOCK = 4_194_304
+    LARGE_BLOCK = 8_388_608
     # What may wait for the end of a turn: more would push out of the caches what is to be sent.
     MAX_UNSENT = 262_144
     # Connections taken in one turn; the rest of a burst waits for the next.
