@@ -103,6 +103,7 @@ ROWS = (
         size=4096,
         goals=(("node-ws", 0.3), ("node-uws", 0.45), ("pysio", 1 / 12)),
     ),
+    Row("echo-64k", "echo 64 KiB, 50 × 1", "echo", 50, size=65_536),
     Row(
         "ack",
         "ack 32 B, 100 × 1",
@@ -118,6 +119,7 @@ ROWS = (
         size=1024,
         goals=(("node-ws", 0.25), ("node-uws", 0.4), ("pysio", 1 / 12)),
     ),
+    Row("binary-64k", "binary 64 KiB, 50 × 1", "binary", 50, size=65_536),
     Row(
         "broadcast-1000x1",
         "broadcast 64 B to 1000, one at a time, per delivery",

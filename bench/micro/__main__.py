@@ -30,7 +30,10 @@ def one_pass(arguments: list[str], target: Path) -> dict[str, Any]:
     command = [sys.executable, "-m", "pytest", str(HERE), "-q", "--no-header", "-p", "no:cacheprovider"]
     command += ["--benchmark-quiet", f"--benchmark-json={target}", *arguments]
     paths = [str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    # glibc hands large results back to the system and fetches them again page by page: whether it does, and
+    # to whom, is chance, and would be all that rows of several MiB show.
+    memory = {"MALLOC_TRIM_THRESHOLD_": str(64 << 20), "MALLOC_MMAP_THRESHOLD_": str(32 << 20)}
+    environment = {**os.environ, **memory, "PYTHONPATH": os.pathsep.join(paths)}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{done.stdout}{done.stderr}\nbench: the benchmarks failed")
