@@ -250,7 +250,7 @@ class RedisLink:
         self._wake.clear()
 
     def _postpone(self, error: Exception) -> None:
-        """Redis is away: what can wait does. After any other fault the batch does not: it could be the cause."""
+        """Redis is away: what can wait does. After another fault the batch does not: it may be the cause."""
         pending = self._pending
         if not isinstance(error, _FAILURES):
             for _ in range(min(len(pending), _BATCH)):

@@ -27,15 +27,15 @@ from fastsio.loadtest.clients import (
     Client,
     ConnectClient,
     EchoClient,
-    Group,
-    GroupClient,
     ReconnectClient,
 )
 from fastsio.loadtest.clock import clock
-from fastsio.loadtest.connection import Link, Target
+from fastsio.loadtest.groups import Group, GroupClient
+from fastsio.loadtest.link import Link
 from fastsio.loadtest.options import LoadOptions
 from fastsio.loadtest.pacer import Pacer
 from fastsio.loadtest.stats import Stats
+from fastsio.loadtest.target import Target
 from fastsio.loadtest.user import UserClient, load_scenario
 from fastsio.loadtest.wire import Ring
 
