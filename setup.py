@@ -21,6 +21,7 @@ MODULES = [
     "_emitter.pyx",
     "_frames.pyx",
     "_http.pyx",
+    "_json.pyx",
     "_payload.pyx",
     "_sockets.py",
     "adapters/delivery.py",

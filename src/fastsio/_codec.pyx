@@ -2,34 +2,22 @@
 """Socket.IO packets of protocols 4 (v2 clients) and 5 (v3 and v4 clients).
 
 A packet is ``<type> [<attachments> "-"] [<namespace> ","] [<ack id>] [<JSON>]`` in one text message,
-followed by its binary attachments in messages of their own. JSON is orjson; what orjson refuses although
-JavaScript sends or prints it (lone surrogates, numbers beyond 64 bits, keys that are not strings) takes
-a slow path.
+followed by its binary attachments in messages of their own.
 """
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.long cimport PyLong_AsLongLongAndOverflow
-from cpython.memoryview cimport PyMemoryView_FromMemory
-from cpython.buffer cimport PyBUF_READ
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize, PyUnicode_DecodeUTF8
 from libc.string cimport memchr, memcpy
 
 from fastsio._frames cimport frame_header_size, write_frame_header
+from fastsio._json cimport Attachments, dump, load, load_with
 
-import dataclasses
-import datetime
-import json
-import re
-from array import array
-from decimal import Decimal
-from enum import Enum, IntEnum
-from json.encoder import encode_basestring
-from uuid import UUID
+from enum import IntEnum
 
-import orjson
-
+from fastsio._json import BYTES_LIKE
 from fastsio.exceptions import PacketError, PayloadTooLarge, TooManyAttachments
 
 
@@ -59,37 +47,17 @@ cdef enum:
 cdef enum:
     OP_TEXT = 1
     OP_BINARY = 2
-    # orjson reads 1024 levels; the slow path reads and writes no more, whatever the stack would allow.
-    MAX_DEPTH = 1024
     # 2^53 - 1, the largest ack id JavaScript counts to, has 16 digits.
     MAX_DIGITS = 16
-    # Below this a copy is cheaper than the memoryview object that would save it.
-    COPY_LIMIT = 4096
-    CACHED_PLACEHOLDERS = 32
 
 cdef tuple _TYPES = tuple(PacketType(number) for number in range(7))
 cdef str _ROOT = "/"
-cdef object _dumps = orjson.dumps
-cdef object _loads = orjson.loads
-cdef object _Fragment = orjson.Fragment
-# Dates go to the callback, since JavaScript prints them its own way.
-cdef object _OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME
 # Names that belong to the library: nobody emits them, and a peer may not fire what Node's own sockets
 # emit locally (parser 4.2.4).
 RESERVED_EVENTS = frozenset(
     ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"]
 )
 cdef frozenset _RESERVED = RESERVED_EVENTS
-cdef tuple _BYTES_LIKE = (bytes, bytearray, memoryview, array)
-cdef object _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
-cdef object _UTC = datetime.timezone.utc
-
-
-cdef bytes _placeholder(Py_ssize_t number):
-    return b'{"_placeholder":true,"num":%d}' % number
-
-
-cdef tuple _PLACEHOLDERS = tuple([_Fragment(_placeholder(number)) for number in range(CACHED_PLACEHOLDERS)])
 
 
 # ------------------------------------------------------------------------------------ packets
@@ -260,182 +228,6 @@ cdef class EncodedPacket:
 # ----------------------------------------------------------------------------------- encoding
 
 
-@cython.final
-@cython.freelist(16)
-@cython.no_gc  # lives for one call and holds bytes only
-cdef class _Attachments:
-    """orjson's callback of one encoding: collects bytes in traversal order, prints what JavaScript prints."""
-
-    cdef list found
-    cdef bint as_json    # protocol 4 prints a Buffer in a packet that its caller did not call binary
-
-    def __call__(self, object value):
-        return self.replace(value)
-
-    cdef object replace(self, object value):
-        cdef Py_ssize_t number
-        if isinstance(value, _BYTES_LIKE):
-            if self.as_json:
-                return {"type": "Buffer", "data": list(bytes(value))}
-            number = self.add(value)
-            if number < CACHED_PLACEHOLDERS:
-                return _PLACEHOLDERS[number]
-            return _Fragment(_placeholder(number))
-        if isinstance(value, float):
-            return float(value)
-        if isinstance(value, tuple):
-            return list(value)
-        if isinstance(value, (datetime.date, datetime.time)):
-            return _iso(value)
-        raise TypeError(f"cannot encode {type(value).__name__}")
-
-    cdef Py_ssize_t add(self, object value) except -1:
-        """Keep a snapshot of a bytes-like and return its number."""
-        if self.found is None:
-            self.found = []
-        self.found.append(value if type(value) is bytes else bytes(value))
-        return PyList_GET_SIZE(self.found) - 1
-
-
-cdef str _iso(object value):
-    """A date as JavaScript's toISOString prints it; naive ones are UTC."""
-    if not isinstance(value, datetime.datetime):
-        return value.isoformat()
-    if value.tzinfo is not None:
-        value = value.astimezone(_UTC).replace(tzinfo=None)
-    return value.isoformat(timespec="milliseconds") + "Z"
-
-
-cdef str _js_number(object value):
-    """A float as JavaScript's String() prints it."""
-    cdef str text = float.__repr__(value)
-    if text in ("nan", "inf", "-inf"):
-        return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[text]
-    if text.endswith(".0"):
-        text = text[:-2]
-    if text == "-0":
-        return "0"
-    if "e" not in text:
-        return text
-    mantissa, exponent = text.split("e")
-    if -7 < int(exponent) < 21:
-        return format(Decimal(text), "f")
-    return f"{mantissa.removesuffix('.0')}e{int(exponent):+d}"
-
-
-cdef str _js_key(object key):
-    """A dict key as JavaScript prints the property name."""
-    if isinstance(key, Enum):
-        key = key.value
-    if isinstance(key, str):
-        return str.__str__(key)
-    if key is None:
-        return "null"
-    if isinstance(key, bool):
-        return "true" if key else "false"
-    if isinstance(key, int):
-        return int.__repr__(key)
-    if isinstance(key, float):
-        return _js_number(key)
-    if isinstance(key, UUID):
-        return str(key)
-    raise TypeError(f"cannot encode a key of type {type(key).__name__}")
-
-
-cdef int _write(object value, list out, _Attachments attachments, int depth) except -1:
-    """Append the JSON of a value to `out`: the slow path, which knows everything that JavaScript prints."""
-    if depth > MAX_DEPTH:
-        raise ValueError(f"more than {MAX_DEPTH} levels, or a cycle")
-    if isinstance(value, Enum):
-        return _write(value.value, out, attachments, depth + 1)
-    if value is None:
-        out.append("null")
-    elif isinstance(value, bool):
-        out.append("true" if value else "false")
-    elif isinstance(value, str):
-        out.append(encode_basestring(value))
-    elif isinstance(value, int):
-        out.append(int.__repr__(value))
-    elif isinstance(value, float):
-        # NaN and the infinities have no JSON form; JSON.stringify prints null. A whole float keeps its ".0",
-        # as orjson prints it, and is a float again in Python.
-        out.append(float.__repr__(value) if value - value == 0 else "null")
-    elif isinstance(value, (list, tuple)):
-        _write_array(value, out, attachments, depth)
-    elif isinstance(value, dict):
-        _write_object(value, out, attachments, depth)
-    elif isinstance(value, UUID):
-        out.append(f'"{value}"')
-    elif isinstance(value, _Fragment):
-        out.append(orjson.dumps(value).decode())
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        # As orjson does: fields in order, private ones left out.
-        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-        _write_object({k: v for k, v in fields.items() if k[0] != "_"}, out, attachments, depth)
-    elif isinstance(value, _BYTES_LIKE) and not attachments.as_json:
-        out.append(_placeholder(attachments.add(value)).decode())
-    else:
-        return _write(attachments.replace(value), out, attachments, depth + 1)
-    return 0
-
-
-cdef int _write_array(object values, list out, _Attachments attachments, int depth) except -1:
-    cdef bint first = True
-    out.append("[")
-    for value in values:
-        if not first:
-            out.append(",")
-        first = False
-        _write(value, out, attachments, depth + 1)
-    out.append("]")
-    return 0
-
-
-cdef int _write_object(object values, list out, _Attachments attachments, int depth) except -1:
-    cdef bint first = True
-    out.append("{")
-    for key, value in values.items():
-        if not first:
-            out.append(",")
-        first = False
-        out.append(encode_basestring(_js_key(key)))
-        out.append(":")
-        _write(value, out, attachments, depth + 1)
-    out.append("}")
-    return 0
-
-
-def _escape_surrogate(match):
-    return f"\\u{ord(match[0]):04x}"
-
-
-cdef bytes _dumps_slow(object value, _Attachments attachments):
-    """JSON of what orjson refused; PacketError for what JavaScript has no form of."""
-    cdef list out = []
-    cdef str text
-    attachments.found = None
-    try:
-        _write(value, out, attachments, 1)
-        text = "".join(out)
-        try:
-            return text.encode()
-        except UnicodeEncodeError:
-            # Halves that stand side by side are one character; the others JSON.stringify escapes.
-            text = text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
-            return _LONE_SURROGATE.sub(_escape_surrogate, text).encode()
-    except MemoryError:
-        raise
-    except Exception as error:
-        raise PacketError(f"cannot encode packet: {error}") from error
-
-
-cdef bytes _dump(object value, _Attachments attachments):
-    try:
-        return _dumps(value, attachments, _OPTIONS)
-    except TypeError:
-        return _dumps_slow(value, attachments)
-
-
 cdef EncodedPacket _assemble(
     int type, bint binary, object namespace, object id, bytes payload, list attachments
 ):
@@ -532,8 +324,8 @@ cdef Py_ssize_t _digits(char* out, long long value) noexcept nogil:
 
 cdef EncodedPacket _encode(int type, int binary_type, object namespace, object id, object data):
     """A packet whose type its content decides: `binary_type` if there are attachments, else `type`."""
-    cdef _Attachments attachments = _Attachments.__new__(_Attachments)
-    cdef bytes payload = _dump(data, attachments)
+    cdef Attachments attachments = Attachments.__new__(Attachments)
+    cdef bytes payload = dump(data, attachments)
     if attachments.found is None:
         return _assemble(type, False, namespace, id, payload, None)
     return _assemble(binary_type, True, namespace, id, payload, attachments.found)
@@ -577,7 +369,7 @@ cpdef EncodedPacket encode_packet(Packet packet, int protocol=5):
         raise ValueError(f"no Socket.IO protocol {protocol}")
     cdef int type = packet.kind
     cdef bint binary = type == BINARY_EVENT or type == BINARY_ACK
-    cdef _Attachments attachments = None
+    cdef Attachments attachments = None
     cdef bytes payload = None
     if protocol == 5 and (binary or type == EVENT or type == ACK):
         if packet.data is not None:
@@ -587,9 +379,9 @@ cpdef EncodedPacket encode_packet(Packet packet, int protocol=5):
         type = EVENT if type == EVENT or type == BINARY_EVENT else ACK
         binary = False
     if packet.data is not None:
-        attachments = _Attachments.__new__(_Attachments)
+        attachments = Attachments.__new__(Attachments)
         attachments.as_json = not binary
-        payload = _dump(packet.data, attachments)
+        payload = dump(packet.data, attachments)
     return _assemble(
         type, binary, packet.namespace, packet.id, payload, None if attachments is None else attachments.found
     )
@@ -643,7 +435,7 @@ cpdef EncodedPacket encoded_messages(list messages, tuple event=None):
             found.append((4, str.__str__(message)))
             text_first = text_first and texts == 0 and not attachments
             texts += 1
-        elif isinstance(message, _BYTES_LIKE):
+        elif isinstance(message, BYTES_LIKE):
             data = bytes(message)
             frames3.append(_frame_of(OP_BINARY, b"\x04" + data))
             frames4.append(_frame_of(OP_BINARY, data))
@@ -690,77 +482,6 @@ def encode(Packet packet not None, int protocol=5):
 
 
 # ----------------------------------------------------------------------------------- decoding
-
-
-def _refuse_constant(name):
-    raise ValueError(f"{name} is not JSON")
-
-
-def _parse_int(digits):
-    # As orjson and JavaScript: beyond 64 bits an integer is a float. Keeps clear of the quadratic int() too.
-    if len(digits) <= 20:
-        value = int(digits)
-        if -(1 << 63) <= value < 1 << 64:
-            return value
-    return float(digits)
-
-
-cdef object _slow_decoder = json.JSONDecoder(parse_int=_parse_int, parse_constant=_refuse_constant)
-
-
-@cython.boundscheck(False)
-@cython.wraparound(False)
-cdef bint _too_deep(const char* text, Py_ssize_t size) noexcept nogil:
-    """Whether brackets outside strings nest deeper than MAX_DEPTH."""
-    cdef Py_ssize_t i = 0
-    cdef int depth = 0
-    cdef bint quoted = False
-    cdef char c
-    while i < size:
-        c = text[i]
-        if quoted:
-            if c == c"\\":
-                i += 1
-            elif c == c'"':
-                quoted = False
-        elif c == c'"':
-            quoted = True
-        elif c == c"[" or c == c"{":
-            depth += 1
-            if depth > MAX_DEPTH:
-                return True
-        elif c == c"]" or c == c"}":
-            depth -= 1
-        i += 1
-    return False
-
-
-cdef object _loads_slow(const char* text, Py_ssize_t size, const char* errors, object cause):
-    """What orjson refused: lone surrogates and numbers out of its range are JSON to JavaScript."""
-    if _too_deep(text, size):
-        raise PacketError(f"invalid payload: more than {MAX_DEPTH} levels") from cause
-    try:
-        return _slow_decoder.decode(PyUnicode_DecodeUTF8(text, size, errors))
-    except (ValueError, RecursionError) as error:
-        raise PacketError(f"invalid payload: {error}") from error
-
-
-cdef object _load(const char* text, Py_ssize_t size, const char* errors):
-    """The value of the JSON text, which the caller keeps alive."""
-    try:
-        if size < COPY_LIMIT:
-            return _loads(PyBytes_FromStringAndSize(text, size))
-        return _loads(PyMemoryView_FromMemory(<char*>text, size, PyBUF_READ))
-    except ValueError as error:
-        return _loads_slow(text, size, errors, error)
-
-
-cdef object _load_with(object loads, const char* text, Py_ssize_t size, const char* errors):
-    """The same by the application's own function, which may raise anything."""
-    try:
-        return loads(PyUnicode_DecodeUTF8(text, size, errors))
-    except Exception as error:
-        raise PacketError(f"invalid payload: {error}") from error
 
 
 cdef bint _is_payload(int protocol, int type, object data) except -1:
@@ -937,9 +658,9 @@ cdef class Decoder:
             if <unsigned char>text[i] <= c" ":
                 raise PacketError("white space before the payload")
             if self._loads is None:
-                packet.data = _load(text + i, size - i, errors)
+                packet.data = load(text + i, size - i, errors)
             else:
-                packet.data = _load_with(self._loads, text + i, size - i, errors)
+                packet.data = load_with(self._loads, text + i, size - i, errors)
             if not _is_payload(self.protocol, type, packet.data):
                 raise PacketError("invalid payload")
         if type >= BINARY_EVENT:

@@ -17,7 +17,7 @@ RINGS: dict[str, tuple[set[str], set[str]]] = {
     "exceptions": ({"exceptions"}, set()),
     "common": ({"types", "options", "deflate"}, {"exceptions"}),
     "wire": (
-        {"_codec", "_emitter", "_frames", "_http", "_payload", "codec", "msgpack", "parsers"},
+        {"_codec", "_emitter", "_frames", "_http", "_json", "_payload", "codec", "msgpack", "parsers"},
         {"exceptions"},
     ),
     "engine": ({"engine"}, {"exceptions", "common", "wire"}),

@@ -37,7 +37,7 @@ cdef class Poller:
     cdef list _watched           # by descriptor
     cdef list _callbacks         # called when the turn ends
     cdef list _unsent            # transports to flush after that
-    cdef Py_ssize_t _unsent_size # bytes written in this turn since the last flush
+    cdef Py_ssize_t _unsent_size  # bytes written in this turn since the last flush
     cdef uint8_t* _buffer        # what every read goes through
     cdef epoll_event _events[MAX_EVENTS]
 

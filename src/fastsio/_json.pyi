@@ -1,0 +1,4 @@
+from typing import Final
+
+#: What travels as an attachment.
+BYTES_LIKE: Final[tuple[type, ...]]
