@@ -17,11 +17,13 @@ JOBS = os.cpu_count() or 1
 # The wire ring, and the Python modules that a message passes through above it: those are plain Python to
 # read and to check, compiled with the layouts that the .pxd files beside them declare.
 MODULES = [
+    "_base64.pyx",
     "_codec.pyx",
     "_emitter.pyx",
     "_frames.pyx",
     "_http.pyx",
     "_json.pyx",
+    "_jsonp.pyx",
     "_payload.pyx",
     "_sockets.py",
     "adapters/delivery.py",

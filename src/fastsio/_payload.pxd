@@ -6,6 +6,5 @@ cdef object engine_packet(int type_, object data, int protocol, bint binary)
 # decode_engine_packet of a text message.
 cdef tuple parse_text(str text, int protocol)
 
-cpdef str session_id(bytes random, Py_ssize_t start, unsigned int number)
 cpdef bytes encode_payload(packets, int protocol=*, bint binary=*)
 cpdef list decode_payload(body, int protocol=*, bint binary=*, Py_ssize_t max_packets=*)

@@ -4,12 +4,9 @@ from enum import IntEnum
 __all__ = [
     "EnginePacketType",
     "decode_engine_packet",
-    "decode_jsonp_body",
     "decode_payload",
     "encode_engine_packet",
-    "encode_jsonp",
     "encode_payload",
-    "session_id",
 ]
 
 class EnginePacketType(IntEnum):
@@ -41,6 +38,3 @@ def decode_payload(
     binary: bool = False,
     max_packets: int = 0,
 ) -> list[tuple[int | None, str | bytes | None]]: ...
-def encode_jsonp(index: str, payload: bytes) -> bytes: ...
-def decode_jsonp_body(body: bytes) -> bytes | None: ...
-def session_id(random: bytes, start: int, number: int) -> str: ...

@@ -1,5 +1,5 @@
 # cython: language_level=3, freethreading_compatible=True
-"""Engine.IO packets and polling payloads, protocols 3 and 4, and the JSONP wrapping.
+"""Engine.IO packets and polling payloads, protocols 3 and 4.
 
 A packet is a pair ``(type, data)``: `data` is ``str`` for text, ``bytes`` for binary and ``None`` for a text
 packet without any. Encoders size their output first and write it into one allocation; decoders walk the
@@ -7,7 +7,6 @@ input once. No length read from the wire is ever used to allocate.
 """
 
 from enum import IntEnum
-from json.encoder import encode_basestring
 from re import compile as _compile
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
@@ -17,7 +16,6 @@ from cpython.number cimport PyNumber_Index
 from cpython.unicode cimport (
     PyUnicode_AsUTF8AndSize,
     PyUnicode_DATA,
-    PyUnicode_DecodeLatin1,
     PyUnicode_DecodeUTF8,
     PyUnicode_FromObject,
     PyUnicode_GET_LENGTH,
@@ -26,8 +24,9 @@ from cpython.unicode cimport (
     PyUnicode_READ_CHAR,
     PyUnicode_Substring,
 )
-from libc.string cimport memchr, memcpy, memset
+from libc.string cimport memchr, memcpy
 
+from fastsio._base64 cimport base64_size, decode_base64, decode_base64_text, write_base64
 from fastsio.exceptions import PacketError, PayloadTooLarge
 
 cdef extern from "Python.h":
@@ -36,12 +35,9 @@ cdef extern from "Python.h":
 __all__ = [
     "EnginePacketType",
     "decode_engine_packet",
-    "decode_jsonp_body",
     "decode_payload",
     "encode_engine_packet",
-    "encode_jsonp",
     "encode_payload",
-    "session_id",
 ]
 
 
@@ -63,7 +59,6 @@ cdef enum:
     LENGTH_END = 255            # closes the length digits of protocol 3's binary framing
     MAX_LENGTH_DIGITS = 310     # the reference parser's bound for them
     INLINE_PARTS = 16           # payloads of up to so many packets need no allocation besides the result
-    SKIP = 255                  # not a base64 letter
 
 cdef enum Framing:
     SEPARATED                   # protocol 4
@@ -80,164 +75,6 @@ cdef struct Part:
 
 cdef tuple DIGITS = tuple("0123456")
 cdef object LONE_SURROGATE = _compile(r"[\ud800-\udfff]")
-
-cdef unsigned char[64] LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-cdef unsigned char[256] SEXTETS
-
-
-cdef int _fill_sextets() noexcept:
-    """Base64 letters to their values, both alphabets: the reference decoder takes either."""
-    cdef int i
-    memset(SEXTETS, SKIP, 256)
-    for i in range(64):
-        SEXTETS[LETTERS[i]] = <unsigned char>i
-    SEXTETS[c"-"] = 62
-    SEXTETS[c"_"] = 63
-    return 0
-
-
-_fill_sextets()
-
-
-# Base64
-
-cdef inline Py_ssize_t base64_size(Py_ssize_t n) noexcept nogil:
-    """Letters that n bytes take, padding included."""
-    return (n // 3 + (n % 3 != 0)) * 4
-
-
-cdef void write_base64(unsigned char* out, const unsigned char* data, Py_ssize_t n) noexcept nogil:
-    """Write base64_size(n) letters at `out`."""
-    cdef Py_ssize_t i = 0
-    cdef unsigned int group
-    while n - i >= 3:
-        group = (<unsigned int>data[i] << 16) | (<unsigned int>data[i + 1] << 8) | data[i + 2]
-        out[0] = LETTERS[group >> 18]
-        out[1] = LETTERS[(group >> 12) & 63]
-        out[2] = LETTERS[(group >> 6) & 63]
-        out[3] = LETTERS[group & 63]
-        out += 4
-        i += 3
-    if i < n:
-        group = <unsigned int>data[i] << 16
-        if n - i == 2:
-            group |= <unsigned int>data[i + 1] << 8
-        out[0] = LETTERS[group >> 18]
-        out[1] = LETTERS[(group >> 12) & 63]
-        out[2] = LETTERS[(group >> 6) & 63] if n - i == 2 else c"="
-        out[3] = c"="
-
-
-cpdef str session_id(bytes random, Py_ssize_t start, unsigned int number):
-    """An id of 20 letters that are safe in a URL: 12 bytes of `random`, then the low 3 bytes of a number.
-
-    Raises:
-        ValueError: `random` holds no 12 bytes from `start` on.
-    """
-    cdef unsigned char[15] raw
-    cdef unsigned char[20] letters
-    cdef int i
-    if not 0 <= start <= PyBytes_GET_SIZE(random) - 12:
-        raise ValueError("an id takes 12 random bytes")
-    memcpy(raw, PyBytes_AS_STRING(random) + start, 12)
-    for i in range(3):
-        raw[12 + i] = <unsigned char>((number >> (16 - 8 * i)) & 255)
-    write_base64(letters, raw, 15)
-    for i in range(20):
-        if letters[i] == c"+":
-            letters[i] = c"-"
-        elif letters[i] == c"/":
-            letters[i] = c"_"
-    return PyUnicode_DecodeLatin1(<char*>letters, 20, NULL)
-
-
-cdef Py_ssize_t read_base64(
-    unsigned char* out, const unsigned char* text, Py_ssize_t n, bint lenient
-) noexcept nogil:
-    """Decode into `out`, which has room for (n // 4) * 3 + 2 bytes; returns how many there are.
-
-    A last letter that completes no byte is dropped. Anything that is not a letter is skipped if `lenient`,
-    else ends the attempt with -1.
-    """
-    cdef Py_ssize_t i = 0
-    cdef unsigned char* start = out
-    cdef unsigned int group = 0, a, b, c, d
-    cdef int held = 0
-    if not lenient:
-        while n - i >= 4:
-            a = SEXTETS[text[i]]
-            b = SEXTETS[text[i + 1]]
-            c = SEXTETS[text[i + 2]]
-            d = SEXTETS[text[i + 3]]
-            if (a | b | c | d) > 63:
-                return -1
-            group = (a << 18) | (b << 12) | (c << 6) | d
-            out[0] = <unsigned char>(group >> 16)
-            out[1] = <unsigned char>((group >> 8) & 255)
-            out[2] = <unsigned char>(group & 255)
-            out += 3
-            i += 4
-        group = 0
-    while i < n:
-        a = SEXTETS[text[i]]
-        i += 1
-        if a == SKIP:
-            if lenient:
-                continue
-            return -1
-        group = (group << 6) | a
-        held += 1
-        if held == 4:
-            out[0] = <unsigned char>((group >> 16) & 255)
-            out[1] = <unsigned char>((group >> 8) & 255)
-            out[2] = <unsigned char>(group & 255)
-            out += 3
-            group = 0
-            held = 0
-    if held == 2:
-        out[0] = <unsigned char>((group >> 4) & 255)
-        out += 1
-    elif held == 3:
-        out[0] = <unsigned char>((group >> 10) & 255)
-        out[1] = <unsigned char>((group >> 2) & 255)
-        out += 2
-    return out - start
-
-
-cdef bytes decode_base64(const unsigned char* text, Py_ssize_t n):
-    """Bytes of base64 text, as forgiving as the reference (Engine.IO protocol, "Packet encoding").
-
-    Either alphabet, padding optional, junk skipped, everything from the first "=" on ignored.
-    """
-    cdef Py_ssize_t i, letters, size
-    cdef bytes result
-    cdef const unsigned char* end = <const unsigned char*>memchr(text, c"=", n) if n else NULL
-    if end != NULL:
-        n = end - text
-    size = (n // 4) * 3 + (n % 4 == 2) + 2 * (n % 4 == 3)
-    result = PyBytes_FromStringAndSize(NULL, size)
-    if read_base64(<unsigned char*>PyBytes_AS_STRING(result), text, n, False) == size:
-        return result
-    letters = 0
-    for i in range(n):
-        letters += SEXTETS[text[i]] != SKIP
-    size = (letters // 4) * 3 + (letters % 4 == 2) + 2 * (letters % 4 == 3)
-    result = PyBytes_FromStringAndSize(NULL, size)
-    read_base64(<unsigned char*>PyBytes_AS_STRING(result), text, n, True)
-    return result
-
-
-cdef bytes decode_base64_text(str text, Py_ssize_t start):
-    """decode_base64 of text[start:]."""
-    cdef Py_ssize_t size = 0
-    cdef const char* data
-    # Letters are ASCII; what else there is would be skipped, so it may go beforehand.
-    if not text.isascii():
-        text = text[start:].encode("ascii", "ignore").decode("ascii")
-        start = 0
-    data = PyUnicode_AsUTF8AndSize(text, &size)
-    return decode_base64(<const unsigned char*>data + start, size - start)
-
 
 # Values of the API to what goes on the wire
 
@@ -726,109 +563,3 @@ cpdef list decode_payload(body, int protocol=4, bint binary=False, Py_ssize_t ma
     finally:
         PyBuffer_Release(&view)
     return packets
-
-
-# JSONP
-
-def encode_jsonp(str index not None, bytes payload not None):
-    """The script that hands a payload to a JSONP client: ``___eio[<index>]("<payload>");``.
-
-    Args:
-        index: the query parameter ``j``; only its ASCII digits are used, so no script can get in.
-        payload: a text payload.
-
-    Returns:
-        The response body, to be sent as ``text/plain; charset=UTF-8`` as the reference does.
-    """
-    cdef str digits = "".join([char for char in index if c"0" <= char <= c"9"])
-    cdef str literal = encode_basestring(payload.decode("utf-8", "replace"))
-    # Line ends in JavaScript before ES2019, and not escaped by JSON.
-    literal = literal.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
-    return f"___eio[{digits}]({literal});".encode()
-
-
-cdef inline int hex_value(unsigned char char) noexcept nogil:
-    if c"0" <= char <= c"9":
-        return char - c"0"
-    char |= 0x20
-    return char - c"a" + 10 if c"a" <= char <= c"f" else -1
-
-
-cdef Py_ssize_t unescape_form(unsigned char* out, const unsigned char* data, Py_ssize_t n) noexcept nogil:
-    """Undo form encoding into `out`, which has room for n bytes; bad escapes stay. Returns the size."""
-    cdef Py_ssize_t i = 0, size = 0
-    cdef int high, low
-    while i < n:
-        out[size] = c" " if data[i] == c"+" else data[i]
-        if data[i] == c"%" and n - i >= 3:
-            high = hex_value(data[i + 1])
-            low = hex_value(data[i + 2])
-            if high >= 0 and low >= 0:
-                out[size] = <unsigned char>(high * 16 + low)
-                i += 2
-        i += 1
-        size += 1
-    return size
-
-
-cdef Py_ssize_t unescape_newlines(unsigned char* data, Py_ssize_t n) noexcept nogil:
-    r"""In place, `\n` becomes a newline and `\\n` becomes `\n`. Returns the size."""
-    cdef Py_ssize_t i = 0, size = 0
-    while i < n:
-        data[size] = data[i]
-        if data[i] == c"\\":
-            if n - i >= 3 and data[i + 1] == c"\\" and data[i + 2] == c"n":
-                size += 1
-                data[size] = c"n"
-                i += 2
-            elif n - i >= 2 and data[i + 1] == c"n":
-                data[size] = c"\n"
-                i += 1
-        i += 1
-        size += 1
-    return size
-
-
-def decode_jsonp_body(bytes body not None):
-    """The payload in the body of a JSONP client's POST (``application/x-www-form-urlencoded``, field ``d``).
-
-    Form encoding is undone (bad escapes are kept), then the client's escaping of newlines.
-
-    Args:
-        body: the request body.
-
-    Returns:
-        The payload, or None if there is no field ``d`` or more than one: the reference answers such a request
-        and ignores it.
-    """
-    cdef const unsigned char* data = <const unsigned char*>PyBytes_AS_STRING(body)
-    cdef const unsigned char* stop = data + PyBytes_GET_SIZE(body)
-    cdef const unsigned char* end
-    cdef const unsigned char* value = NULL
-    cdef const unsigned char* equals
-    cdef Py_ssize_t n = 0, name
-    cdef unsigned char* scratch
-    while data < stop:
-        end = <const unsigned char*>memchr(data, c"&", stop - data)
-        if end == NULL:
-            end = stop
-        equals = <const unsigned char*>memchr(data, c"=", end - data)
-        name = (end if equals == NULL else equals) - data
-        # "%64" is "d" too.
-        if (name == 1 and data[0] == c"d") or (name == 3 and data[:3] == b"%64"):
-            if value != NULL:
-                return None
-            value = end if equals == NULL else equals + 1
-            n = end - value
-        data = end + 1
-    if value == NULL:
-        return None
-    scratch = <unsigned char*>PyMem_Malloc(n + 1)
-    if scratch == NULL:
-        raise MemoryError
-    try:
-        n = unescape_form(scratch, value, n)
-        n = unescape_newlines(scratch, n)
-        return PyBytes_FromStringAndSize(<char*>scratch, n)
-    finally:
-        PyMem_Free(scratch)

@@ -14,13 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fastsio._jsonp import decode_jsonp_body, encode_jsonp
 from fastsio._payload import (
     EnginePacketType,
     decode_engine_packet,
-    decode_jsonp_body,
     decode_payload,
     encode_engine_packet,
-    encode_jsonp,
     encode_payload,
 )
 from fastsio.exceptions import PacketError, PayloadTooLarge

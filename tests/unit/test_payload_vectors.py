@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from fastsio import _jsonp as jsonp
 from fastsio import _payload as payload
 from fastsio.exceptions import PacketError
 
@@ -124,11 +125,11 @@ def decode_payload(vector: Any, protocol: int) -> None:
 def jsonp_response(vector: Any, protocol: int) -> None:
     given = vector["in"]
     expected = on_wire(vector["out"]).encode()
-    assert payload.encode_jsonp(given["j"], on_wire(given["payload"]).encode()) == expected
+    assert jsonp.encode_jsonp(given["j"], on_wire(given["payload"]).encode()) == expected
 
 
 def jsonp_post(vector: Any, protocol: int) -> None:
-    body = payload.decode_jsonp_body(vector["in"]["body"].encode())
+    body = jsonp.decode_jsonp_body(vector["in"]["body"].encode())
     if not vector["out"]:
         assert body is None
     else:

@@ -1,7 +1,7 @@
 # The layout of the compiled class; ids.py is the source of its methods.
 
 cimport cython
-from fastsio._payload cimport session_id
+from fastsio._base64 cimport session_id
 
 
 cdef class _Ids:

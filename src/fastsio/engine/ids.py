@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from fastsio._payload import session_id
+from fastsio._base64 import session_id
 
 __all__ = ["generate_id"]
 

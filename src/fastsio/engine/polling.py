@@ -7,13 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fastsio._http import FixedHeaders
-from fastsio._payload import (
-    EnginePacketType,
-    decode_jsonp_body,
-    decode_payload,
-    encode_jsonp,
-    encode_payload,
-)
+from fastsio._jsonp import decode_jsonp_body, encode_jsonp
+from fastsio._payload import EnginePacketType, decode_payload, encode_payload
 from fastsio.engine.request import Headers, Request, Response, fixed_response
 from fastsio.exceptions import PacketError
 from fastsio.types import DisconnectReason

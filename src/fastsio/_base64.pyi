@@ -1,0 +1,3 @@
+__all__ = ["session_id"]
+
+def session_id(random: bytes, start: int, number: int) -> str: ...
