@@ -11,7 +11,7 @@ from typing import Protocol
 import orjson
 
 from fastsio._codec import EncodedPacket
-from fastsio._payload import decode_engine_packet
+from fastsio._payload import EnginePacketType, decode_engine_packet
 from fastsio.client.address import Address
 from fastsio.client.base import Message, Owner, transport_error
 from fastsio.client.cookies import CookieJar
@@ -25,7 +25,7 @@ __all__ = ["Engine", "EngineOwner"]
 
 logger = logging.getLogger("fastsio.client")
 
-OPEN, CLOSE, PING, PONG, MESSAGE, UPGRADE, NOOP = range(7)
+OPEN, CLOSE, PING, PONG, MESSAGE, UPGRADE, NOOP = map(int, EnginePacketType)
 _TEXT_MESSAGE = ord("4")
 
 # Seconds a close waits for what is still to be sent, and for an upgrade that is under way.

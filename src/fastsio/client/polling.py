@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from fastsio._payload import decode_payload, encode_payload
+from fastsio._payload import EnginePacketType, decode_payload, encode_payload
 from fastsio.client.address import Address
 from fastsio.client.base import Message, Owner, transport_error
 from fastsio.client.http import HttpClient, Response, describe
@@ -13,7 +13,7 @@ from fastsio.exceptions import PacketError
 
 __all__ = ["Polling"]
 
-OPEN, CLOSE, PING, PONG, MESSAGE, UPGRADE, NOOP = range(7)
+OPEN, CLOSE, PING, PONG, MESSAGE, UPGRADE, NOOP = map(int, EnginePacketType)
 
 # Seconds the POST with the close packet may take.
 _CLOSE_TIMEOUT = 2.0

@@ -13,6 +13,7 @@ from typing import Protocol
 import orjson
 
 from fastsio._codec import Decoder, EncodedPacket, Packet, PacketType
+from fastsio._payload import EnginePacketType
 from fastsio.exceptions import PacketError
 from fastsio.loadtest import errors
 from fastsio.loadtest.clock import clock
@@ -23,7 +24,7 @@ __all__ = ["CLOSE", "EXCERPT", "MAX_BODY", "Heart", "Link", "Matcher", "Owner"]
 
 Matcher = Callable[[bytes, int], bool]
 
-OPEN, CLOSE, PING, PONG, MESSAGE, UPGRADE, NOOP = range(7)
+OPEN, CLOSE, PING, PONG, MESSAGE, UPGRADE, NOOP = map(int, EnginePacketType)
 
 #: The longest body of a response, and WebSocket message, that is taken.
 MAX_BODY = 128 << 20

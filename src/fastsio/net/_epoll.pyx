@@ -90,8 +90,8 @@ cdef extern from "unistd.h" nogil:
 cdef enum:
     # As uvloop: a large message comes in few reads, and only the pages that are used are ever touched.
     READ_SIZE = 262_144
-    # Freed once, it has glibc keep twice as much of what is freed (malloc(3), M_TRIM_THRESHOLD), instead of
-    # 128 KiB: memory that a turn's messages need comes back in every turn, and its page faults with it.
+    # A block of this size, once freed, has glibc keep twice as much free memory, instead of 128 KiB
+    # (mallopt(3), M_MMAP_THRESHOLD): what it gave back, each turn would fetch again, page by page.
     LARGE_BLOCK = 8_388_608
     # What may wait for the end of a turn: more would push out of the caches what is to be sent.
     MAX_UNSENT = 262_144
@@ -194,10 +194,10 @@ cdef class Poller:
                     (<SocketTransport>owner)._on_ready(self._events[i].events)
                 elif owner is not None:
                     (<Acceptor>owner)._accept()
-                if self._epoll < 0:
-                    break
                 if self._unsent_size > MAX_UNSENT:
                     self._send_all()
+                if self._epoll < 0:
+                    break
         finally:
             self._flush()
 
