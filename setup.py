@@ -24,6 +24,7 @@ MODULES = [
     "_http.pyx",
     "_json.pyx",
     "_jsonp.pyx",
+    "_plain.pyx",
     "_payload.pyx",
     "_sockets.py",
     "adapters/delivery.py",

@@ -45,6 +45,7 @@ cdef class Decoder:
     cdef Packet _unknown_type(self, unsigned char c)
 
 
+cpdef bint is_reserved(object event) except -1
 cpdef EncodedPacket encode_event(tuple args, object namespace=*, object id=*)
 cpdef EncodedPacket encode_ack(object args, object namespace, object id)
 cpdef EncodedPacket encode_packet(Packet packet, int protocol=*)

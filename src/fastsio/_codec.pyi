@@ -2,7 +2,7 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import Any, final
 
-RESERVED_EVENTS: frozenset[str]
+def is_reserved(event: str) -> bool: ...
 
 class PacketType(IntEnum):
     CONNECT = 0

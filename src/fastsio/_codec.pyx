@@ -9,11 +9,12 @@ cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.long cimport PyLong_AsLongLongAndOverflow
-from cpython.unicode cimport PyUnicode_AsUTF8AndSize, PyUnicode_DecodeUTF8
+from cpython.unicode cimport PyUnicode_AsUTF8AndSize, PyUnicode_DecodeUTF8, PyUnicode_GET_LENGTH
 from libc.string cimport memchr, memcpy
 
 from fastsio._frames cimport frame_header_size, write_frame_header
 from fastsio._json cimport Attachments, dump, load, load_with
+from fastsio._plain cimport PLAIN_LIMIT, dump_plain
 
 from enum import IntEnum
 
@@ -52,12 +53,18 @@ cdef enum:
 
 cdef tuple _TYPES = tuple(PacketType(number) for number in range(7))
 cdef str _ROOT = "/"
-# Names that belong to the library: nobody emits them, and a peer may not fire what Node's own sockets
-# emit locally (parser 4.2.4).
-RESERVED_EVENTS = frozenset(
+cdef frozenset _RESERVED = frozenset(
     ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"]
 )
-cdef frozenset _RESERVED = RESERVED_EVENTS
+
+
+cpdef bint is_reserved(object event) except -1:
+    """Whether the event name, a ``str``, belongs to the library.
+
+    Nobody emits such an event, and a peer may not fire what Node's own sockets emit locally (parser 4.2.4).
+    """
+    # The length tells it of most names, without a hash.
+    return PyUnicode_GET_LENGTH(event) in (7, 10, 11, 13, 14) and event in _RESERVED
 
 
 # ------------------------------------------------------------------------------------ packets
@@ -229,7 +236,13 @@ cdef class EncodedPacket:
 
 
 cdef EncodedPacket _assemble(
-    int type, bint binary, object namespace, object id, bytes payload, list attachments
+    int type,
+    bint binary,
+    object namespace,
+    object id,
+    const char* payload,
+    Py_ssize_t payload_size,
+    list attachments,
 ):
     """Header and JSON behind Engine.IO's packet type and a WebSocket header, in one allocation."""
     cdef const char* name = NULL
@@ -274,7 +287,6 @@ cdef EncodedPacket _assemble(
         else:
             number_start = _digits(number, small)
             size += 24 - number_start
-    cdef Py_ssize_t payload_size = 0 if payload is None else PyBytes_GET_SIZE(payload)
     size += payload_size
 
     cdef Py_ssize_t header_size = frame_header_size(size)
@@ -300,8 +312,7 @@ cdef EncodedPacket _assemble(
     elif number_start < 24:
         memcpy(out, number + number_start, 24 - number_start)
         out += 24 - number_start
-    if payload_size:
-        memcpy(out, PyBytes_AS_STRING(payload), payload_size)
+    memcpy(out, payload, payload_size)
 
     cdef EncodedPacket packet = EncodedPacket.__new__(EncodedPacket)
     packet._frame = frame
@@ -324,11 +335,31 @@ cdef Py_ssize_t _digits(char* out, long long value) noexcept nogil:
 
 cdef EncodedPacket _encode(int type, int binary_type, object namespace, object id, object data):
     """A packet whose type its content decides: `binary_type` if there are attachments, else `type`."""
+    cdef char plain[PLAIN_LIMIT]
+    cdef Py_ssize_t count
+    cdef Py_ssize_t size = dump_plain(data, plain, &count)
+    cdef list found
+    if size >= 0:
+        if count == 0:
+            return _assemble(type, False, namespace, id, plain, size, None)
+        found = [value for value in data if isinstance(value, bytes)]
+        return _assemble(binary_type, True, namespace, id, plain, size, found)
     cdef Attachments attachments = Attachments.__new__(Attachments)
     cdef bytes payload = dump(data, attachments)
     if attachments.found is None:
-        return _assemble(type, False, namespace, id, payload, None)
-    return _assemble(binary_type, True, namespace, id, payload, attachments.found)
+        return _assemble_json(type, False, namespace, id, payload, None)
+    return _assemble_json(binary_type, True, namespace, id, payload, attachments.found)
+
+
+cdef inline EncodedPacket _assemble_json(
+    int type, bint binary, object namespace, object id, bytes payload, list attachments
+):
+    """The same with the JSON, if there is any, as bytes."""
+    if payload is None:
+        payload = b""
+    return _assemble(
+        type, binary, namespace, id, PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload), attachments
+    )
 
 
 cpdef EncodedPacket encode_event(tuple args, object namespace="/", object id=None):
@@ -382,7 +413,7 @@ cpdef EncodedPacket encode_packet(Packet packet, int protocol=5):
         attachments = Attachments.__new__(Attachments)
         attachments.as_json = not binary
         payload = dump(packet.data, attachments)
-    return _assemble(
+    return _assemble_json(
         type, binary, packet.namespace, packet.id, payload, None if attachments is None else attachments.found
     )
 
@@ -401,11 +432,11 @@ cpdef EncodedPacket assemble(
         type -= BINARY_EVENT - EVENT
     cdef EncodedPacket packet
     if not attachments:
-        packet = _assemble(type, False, namespace, id, payload, None)
+        packet = _assemble_json(type, False, namespace, id, payload, None)
     elif type != EVENT and type != ACK:
         raise PacketError("only events and acknowledgements have attachments")
     else:
-        packet = _assemble(type + BINARY_EVENT - EVENT, True, namespace, id, payload, attachments)
+        packet = _assemble_json(type + BINARY_EVENT - EVENT, True, namespace, id, payload, attachments)
     packet.event = event
     return packet
 
@@ -491,7 +522,7 @@ cdef bint _is_payload(int protocol, int type, object data) except -1:
             return False
         name = <object>PyList_GET_ITEM(data, 0)
         if isinstance(name, str):
-            return name not in _RESERVED
+            return not is_reserved(name)
         return isinstance(name, (int, float)) and not isinstance(name, bool)
     if type == ACK or type == BINARY_ACK:
         return isinstance(data, list)
@@ -693,12 +724,12 @@ cdef str _decode_name(const char* text, Py_ssize_t size):
 
 cdef int _reconstruct(list data, list attachments) except -1:
     """Put the attachments where their placeholders are; iterative, since a peer chooses the depth."""
-    cdef list todo = [data]
+    cdef list todo = []
     cdef list unused = list(attachments)
     cdef Py_ssize_t i
     cdef list items
-    while todo:
-        node = todo.pop()
+    node = data
+    while True:
         if isinstance(node, dict):
             # Only values change, so the dict may be walked meanwhile.
             for key, value in (<dict>node).items():
@@ -714,7 +745,9 @@ cdef int _reconstruct(list data, list attachments) except -1:
                     items[i] = _take(<dict>value, unused)
                 elif isinstance(value, (dict, list)):
                     todo.append(value)
-    return 0
+        if not todo:
+            return 0
+        node = todo.pop()
 
 
 cdef bint _is_placeholder(object value) except -1:

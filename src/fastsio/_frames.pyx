@@ -64,11 +64,12 @@ cdef uint64_t HIGH_BITS = 0x8080808080808080
 # ----------------------------------------------------------------------------------- masks, UTF-8
 
 
-cdef inline void copy_masked(
+cdef inline bint copy_masked(
     uint8_t* out, const uint8_t* p, Py_ssize_t n, const uint8_t* mask
 ) noexcept nogil:
-    """out[i] = p[i] ^ mask[i % 4], eight bytes at a time; out may be p."""
+    """out[i] = p[i] ^ mask[i % 4], eight bytes at a time; out may be p. Whether the result is ASCII."""
     cdef uint64_t key, word
+    cdef uint64_t seen = 0
     cdef Py_ssize_t i = 0
     memcpy(&key, mask, 4)
     memcpy(<uint8_t*>&key + 4, mask, 4)
@@ -76,10 +77,13 @@ cdef inline void copy_masked(
         memcpy(&word, p + i, 8)
         word ^= key
         memcpy(out + i, &word, 8)
+        seen |= word
         i += 8
     while i < n:
         out[i] = p[i] ^ mask[i & 3]
+        seen |= out[i]
         i += 1
+    return seen & HIGH_BITS == 0
 
 
 cdef inline void rotate_mask(uint8_t* mask, Py_ssize_t n) noexcept nogil:
@@ -403,6 +407,7 @@ cdef class FrameParser:
         cdef uint8_t opcode = self._message_opcode
         cdef PyObject* fresh
         cdef bint last = self._fin and n == self._remaining
+        cdef bint ascii = False
         if last and self._message_len == 0:
             # The whole message in one piece: unmask into its final place.
             fresh = new_bytes(NULL, n)
@@ -412,8 +417,8 @@ cdef class FrameParser:
             if self._client:
                 memcpy(bytes_at(fresh), p, n)
             else:
-                copy_masked(bytes_at(fresh), p, n, self._mask)
-            if self._validate and not utf8_valid(bytes_at(fresh), n):
+                ascii = copy_masked(bytes_at(fresh), p, n, self._mask)
+            if self._validate and not ascii and not utf8_valid(bytes_at(fresh), n):
                 self._refuse(INVALID_DATA, "invalid UTF-8")
                 return None
         else:

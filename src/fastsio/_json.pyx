@@ -12,6 +12,8 @@ from cpython.list cimport PyList_GET_SIZE
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 
+from fastsio._plain cimport PLACEHOLDER, PLAIN_LIMIT, load_plain
+
 import dataclasses
 import datetime
 import json
@@ -45,7 +47,7 @@ cdef object _UTC = datetime.timezone.utc
 
 
 cdef bytes _placeholder(Py_ssize_t number):
-    return b'{"_placeholder":true,"num":%d}' % number
+    return PLACEHOLDER + b"%d}" % number
 
 
 cdef tuple _PLACEHOLDERS = tuple([_Fragment(_placeholder(number)) for number in range(CACHED_PLACEHOLDERS)])
@@ -285,7 +287,12 @@ cdef object _loads_slow(const char* text, Py_ssize_t size, const char* errors, o
 
 cdef object load(const char* text, Py_ssize_t size, const char* errors):
     """The value of the JSON text, which the caller keeps alive."""
+    cdef list plain
     try:
+        if size <= PLAIN_LIMIT:
+            plain = load_plain(text, size, errors)
+            if plain is not None:
+                return plain
         if size < COPY_LIMIT:
             return _loads(PyBytes_FromStringAndSize(text, size))
         return _loads(PyMemoryView_FromMemory(<char*>text, size, PyBUF_READ))

@@ -25,6 +25,7 @@ RINGS: dict[str, tuple[set[str], set[str]]] = {
             "_http",
             "_json",
             "_jsonp",
+            "_plain",
             "_payload",
             "codec",
             "msgpack",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from typing_extensions import Self
 
-from fastsio._codec import RESERVED_EVENTS, EncodedPacket, Packet, PacketType
+from fastsio._codec import EncodedPacket, Packet, PacketType, is_reserved
 from fastsio._emitter import EventEmitter
 from fastsio._sockets import FlagOperator, Settle, settle_callback, settle_future
 from fastsio.client.events import EventStream
@@ -433,7 +433,7 @@ class Socket(EventEmitter):
             raise TypeError("emit() takes an event name, which is a string, and its arguments")
         manager = self.manager
         if manager.protocol == 4:
-            if args[0] in RESERVED_EVENTS:
+            if is_reserved(args[0]):
                 raise ValueError(f"{args[0]!r} is a reserved event name")
         elif args[0] in _RESERVED_V2:
             self._fire(args[0], args[1:], None, True, False)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, cast
 
-from fastsio._codec import RESERVED_EVENTS
+from fastsio._codec import is_reserved
 from fastsio._emitter import EventEmitter
 from fastsio._sockets import FlagOperator
 from fastsio.adapters.base import Adapter, BroadcastOptions, SocketDetails
@@ -28,7 +28,7 @@ def check_event(args: tuple[Any, ...]) -> None:
     """Refuse what cannot be an event: no name, a name that is not a string, a reserved one."""
     if not args or not isinstance(args[0], str):
         raise TypeError("emit() takes an event name (str) and its arguments")
-    if args[0] in RESERVED_EVENTS:
+    if is_reserved(args[0]):
         raise ValueError(f'"{args[0]}" is a reserved event name')
 
 
