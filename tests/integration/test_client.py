@@ -177,6 +177,16 @@ IN_THE_HANDSHAKE: dict[str, tuple[dict[str, Any], Answer, str]] = {
         always(b"HTTP/1.1 200 OK\r\nA: " + b"x" * 70_000 + b"\r\nContent-Length: 0\r\n\r\n"),
         "no HTTP response",
     ),
+    "endless-header-polling": (
+        POLLING,
+        always(b"HTTP/1.1 200 OK\r\nA: " + b"x" * 200_000),
+        "no HTTP response",
+    ),
+    "endless-header-websocket": (
+        WEBSOCKET,
+        always(b"HTTP/1.1 101 x\r\nA: " + b"x" * 200_000),
+        "no HTTP response",
+    ),
     "oversized": (
         {**POLLING, "max_message_size": 50},
         always(http_response("0" + HANDSHAKE)),

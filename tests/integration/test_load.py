@@ -587,6 +587,22 @@ async def wrong_accept(peer: Peer) -> None:
     await peer.reader.read()
 
 
+async def endless_headers(peer: Peer) -> None:
+    await peer.read_request()
+    peer.raw(b"HTTP/1.1 200 OK\r\n")
+    while True:
+        peer.raw(b"X: y\r\n" * 1000)
+        await peer.writer.drain()
+
+
+async def a_header_without_end(peer: Peer) -> None:
+    await peer.read_request()
+    peer.raw(b"HTTP/1.1 200 OK\r\nX: ")
+    while True:
+        peer.raw(b"y" * 10_000)
+        await peer.writer.drain()
+
+
 async def closes_at_once(peer: Peer) -> None:
     """Does not even read."""
 
@@ -649,6 +665,8 @@ async def silent_after_upgrade(peer: Peer) -> None:
         (http_503_without_a_length, "http_503"),
         (no_http, "bad_http"),
         (wrong_accept, "bad_http"),
+        (endless_headers, "bad_http"),
+        (a_header_without_end, "bad_http"),
         (closes_at_once, "closed_early"),
         (closes_after_upgrade, "closed_early"),
         (garbage_after_upgrade, "bad_frame"),
@@ -690,6 +708,14 @@ async def test_polling_servers_that_never_let_a_client_in(body: bytes, kind: str
         result = await load(port, "-c", "5", "--transport", "polling")
     assert result.status == 1
     assert result.kinds == {kind: 5}
+
+
+@pytest.mark.parametrize("behaviour", [endless_headers, a_header_without_end])
+async def test_polling_servers_whose_headers_have_no_end(behaviour: Behaviour) -> None:
+    async with fake_server(behaviour) as port:
+        result = await load(port, "-c", "5", "--transport", "polling")
+    assert result.status == 1
+    assert result.kinds == {"bad_http": 5}
 
 
 async def never_answers(peer: Peer) -> None:

@@ -63,7 +63,7 @@ PLACES: dict[str, set[str]] = {
         *RINGS["edge"][0],
     },
     "httptools": {"net", "client", "loadtest"},
-    "wsproto": {"net", "client", "deflate"},
+    "wsproto": {"net", "client", "deflate", "loadtest"},
     "msgspec": {"server.typed"},
     "pydantic": {"server.typed"},
     "redis": {"adapters.redis_link", "adapters.redis_streams"},

@@ -55,7 +55,32 @@ def describe(response: Response) -> str:
 class ResponseReader(asyncio.Protocol):
     """A connection that reads responses: collects their headers, up to a limit."""
 
+    __slots__ = ("_head", "_http", "_kept", "_response")
+
     def __init__(self) -> None:
+        self._http = httptools.HttpResponseParser(self)
+        self._kept = 0
+        self.on_message_begin()
+
+    def feed(self, data: bytes) -> None:
+        """Parse what was read.
+
+        :raises httptools.HttpParserUpgrade: where the server switches protocols.
+        :raises httptools.HttpParserError: for what is no response.
+        :raises ValueError: for a header that does not end.
+        """
+        response, head, body = self._response, self._head, len(self._response.body)
+        self._http.feed_data(data)
+        if response is self._response and head == self._head and body == len(response.body):
+            # The parser keeps to itself what is not complete.
+            self._kept += len(data)
+            if self._kept > MAX_HEAD:
+                raise ValueError("header too long")
+        else:
+            self._kept = 0
+
+    def on_message_begin(self) -> None:
+        """Of httptools: a response."""
         self._response = Response()
         self._head = 0
 
@@ -75,7 +100,6 @@ class _Connection(ResponseReader):
         self._client = client
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._parser = httptools.HttpResponseParser(self)
         self._done: Callable[[Response], None] | None = None
         self._failed: Callable[[Exception], None] | None = None
         self._over = False
@@ -87,8 +111,6 @@ class _Connection(ResponseReader):
         self, data: bytes, done: Callable[[Response], None], failed: Callable[[Exception], None]
     ) -> None:
         self._done, self._failed = done, failed
-        self._response = Response()
-        self._head = 0
         assert self._transport is not None
         self._transport.write(data)
 
@@ -118,7 +140,7 @@ class _Connection(ResponseReader):
             self._fail(TransportError("the server sent a response that nobody asked for"))
             return
         try:
-            self._parser.feed_data(data)
+            self.feed(data)
         except httptools.HttpParserUpgrade:
             self._fail(TransportError("the server switched protocols unasked"))
         except (httptools.HttpParserError, ValueError) as error:
@@ -141,13 +163,12 @@ class _Connection(ResponseReader):
         response, done = self._response, self._done
         if done is None or self._over:
             return
-        response.status = self._parser.get_status_code()
+        response.status = self._http.get_status_code()
         if response.status < 200:  # 100 Continue, 103 Early Hints
-            self._response = Response()
             return
         self._done = self._failed = None
         self.idle_since = self._loop.time()
-        if self._parser.should_keep_alive():
+        if self._http.should_keep_alive():
             self._client.release(self)
         else:
             self._over = True

@@ -63,7 +63,6 @@ class WebSocket(ResponseReader):
         self._protocol = address.options.protocol
         self._socket: asyncio.Transport | None = None
         self._dialling: asyncio.Task[None] | None = None
-        self._http: httptools.HttpResponseParser | None = None
         self._key = b""
         self._limit = address.options.max_message_size
         self._as_text = address.options.force_base64
@@ -107,7 +106,6 @@ class WebSocket(ResponseReader):
             return
         self._socket.set_write_buffer_limits(high=_HIGH_WATER)
         self._key = base64.b64encode(os.urandom(16))
-        self._http = httptools.HttpResponseParser(self)
         options = self._address.options
         offers = ""
         if options.deflate is not None:
@@ -124,9 +122,8 @@ class WebSocket(ResponseReader):
         )
 
     def _feed_handshake(self, data: bytes) -> None:
-        assert self._http is not None
         try:
-            self._http.feed_data(data)
+            self.feed(data)
         except httptools.HttpParserUpgrade as upgrade:
             self._finish_handshake(data[upgrade.args[0] :])
         except (httptools.HttpParserError, ValueError) as error:
@@ -139,7 +136,6 @@ class WebSocket(ResponseReader):
 
     def on_message_complete(self) -> None:
         """Of httptools: the response is there. An accepted upgrade is reported by an exception instead."""
-        assert self._http is not None
         status = self._http.get_status_code()
         if status == 101 or self._over:
             return
@@ -155,7 +151,7 @@ class WebSocket(ResponseReader):
         elif headers.get("sec-websocket-protocol") not in (None, *self._address.options.protocols):
             self._fail("the server chose a subprotocol that was not offered", None, 101)
         elif self._agree_on_compression(headers.get("sec-websocket-extensions")):
-            self._http = None
+            del self._http
             self._upgraded = True
             self._owner.transport_open()
             if rest and not self._over:

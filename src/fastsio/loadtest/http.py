@@ -2,39 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-
-import httptools
-
+from fastsio.client.http import ResponseReader
 from fastsio.loadtest.link import MAX_BODY
 
 __all__ = ["HttpProtocol"]
 
 
-class HttpProtocol(asyncio.Protocol):
-    """One response at a time, read by httptools."""
+class HttpProtocol(ResponseReader):
+    """One response at a time, of a bounded size."""
 
-    __slots__ = ("_body", "_body_size", "_headers", "_parser")
-
-    def __init__(self) -> None:
-        self._parser = httptools.HttpResponseParser(self)
-        self._begin()
-
-    def _begin(self) -> None:
-        self._headers: dict[bytes, bytes] = {}
-        self._body: list[bytes] = []
-        self._body_size = 0
-
-    # Called by httptools.
-
-    def on_message_begin(self) -> None:
-        self._begin()
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers[name.lower()] = value
+    __slots__ = ()
 
     def on_body(self, body: bytes) -> None:
-        self._body_size += len(body)
-        if self._body_size > MAX_BODY:
+        """Of httptools: a piece of the body."""
+        if len(self._response.body) + len(body) > MAX_BODY:
             raise ValueError("the body is too large")
-        self._body.append(body)
+        self._response.body += body

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import httptools
 
 from fastsio._codec import EncodedPacket
 from fastsio._payload import decode_payload, encode_payload
+from fastsio.client.http import Response
 from fastsio.exceptions import PacketError
 from fastsio.loadtest import errors
 from fastsio.loadtest.clock import clock
@@ -44,13 +46,14 @@ class PollingLink(Link):
         head = f"{method} {self.target.resource}{sid} HTTP/1.1\r\n{self.target.common_headers}"
         return f"{head}Accept: */*\r\n{more}\r\n".encode()
 
-    def _polled(self, status: int, headers: dict[bytes, bytes], body: bytes) -> None:
-        if status != 200:
-            self.fail(f"http_{status}", body[:EXCERPT].decode("latin-1"))
+    def _polled(self, response: Response) -> None:
+        if response.status != 200:
+            self._refused(response)
             return
-        kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+        kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        binary = kind == "application/octet-stream"
         try:
-            packets = decode_payload(body, self.target.protocol, kind == b"application/octet-stream")
+            packets = decode_payload(response.body, self.target.protocol, binary)
         except PacketError as error:
             kind_of_error = errors.BAD_PACKET if self._opened else errors.BAD_HANDSHAKE
             self.fail(kind_of_error, str(error))
@@ -59,14 +62,17 @@ class PollingLink(Link):
         if not self._over and not self.closing:
             self._get.request(self._head("GET"))
 
-    def _posted(self, status: int, headers: dict[bytes, bytes], body: bytes) -> None:
+    def _posted(self, response: Response) -> None:
         self._posting = False
-        if status != 200:
-            self.fail(f"http_{status}", body[:EXCERPT].decode("latin-1"))
+        if response.status != 200:
+            self._refused(response)
         elif self._outbox:
             self._flush()
         elif self.closing:
             self._finish(None, "")
+
+    def _refused(self, response: Response) -> None:
+        self.fail(f"http_{response.status}", response.body[:EXCERPT].decode("latin-1"))
 
     def _queue(self, packets: list[EnginePacket]) -> None:
         self._outbox += packets
@@ -114,7 +120,7 @@ class _Channel(HttpProtocol):
         "_used",
     )
 
-    def __init__(self, link: PollingLink, answered: Any) -> None:
+    def __init__(self, link: PollingLink, answered: Callable[[Response], None]) -> None:
         super().__init__()
         self._link = link
         self._answered = answered
@@ -143,7 +149,7 @@ class _Channel(HttpProtocol):
         self._retry = False
         if transport is not None:
             transport.abort()
-        self._parser = httptools.HttpResponseParser(self)
+        self._http = httptools.HttpResponseParser(self)
         self._opening = asyncio.get_running_loop().create_task(self._open())
 
     async def _open(self) -> None:
@@ -166,7 +172,7 @@ class _Channel(HttpProtocol):
     def data_received(self, data: bytes) -> None:
         self._retry = False
         try:
-            self._parser.feed_data(data)
+            self.feed(data)
         except httptools.HttpParserUpgrade:
             self._link.fail(errors.BAD_HTTP, "an upgrade that was not asked for")
         except (httptools.HttpParserError, ValueError) as error:
@@ -178,18 +184,17 @@ class _Channel(HttpProtocol):
             return
         self._busy = False
         self._used = clock()
-        if not self._parser.should_keep_alive():
+        if not self._http.should_keep_alive():
             transport, self._transport = self._transport, None
             if transport is not None:
                 transport.close()
         # Not from inside the parser: the next request may be answered in the same read.
-        asyncio.get_running_loop().call_soon(
-            self._answer, self._parser.get_status_code(), self._headers, b"".join(self._body)
-        )
+        self._response.status = self._http.get_status_code()
+        asyncio.get_running_loop().call_soon(self._answer, self._response)
 
-    def _answer(self, status: int, headers: dict[bytes, bytes], body: bytes) -> None:
+    def _answer(self, response: Response) -> None:
         if not self._dropped:
-            self._answered(status, headers, body)
+            self._answered(response)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._dropped:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import hashlib
 import os
 from collections.abc import Sequence
 from typing import Any
 
 import httptools
+from wsproto.utilities import generate_accept_token
 
 from fastsio._codec import EncodedPacket
 from fastsio._frames import OP_BINARY, OP_CLOSE, OP_PING, OP_PONG, OP_TEXT, FrameParser, build_frame
@@ -21,8 +21,6 @@ from fastsio.loadtest.target import Target
 from fastsio.loadtest.wire import Message, Ring
 
 __all__ = ["WebSocketLink"]
-
-_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 class WebSocketLink(Link, asyncio.Protocol):
@@ -127,7 +125,7 @@ class _Upgrade(HttpProtocol):
         # From now on the link drops it, whatever happens.
         self._link._transport = self._transport
         key = base64.b64encode(os.urandom(16))
-        self._accept = base64.b64encode(hashlib.sha1(key + _GUID).digest())
+        self._accept = generate_accept_token(key)
         assert self._transport is not None
         self._transport.write(self._link.target.upgrade_head + key + b"\r\n\r\n")
 
@@ -135,24 +133,25 @@ class _Upgrade(HttpProtocol):
         if self._done:
             return
         try:
-            self._parser.feed_data(data)
+            self.feed(data)
         except httptools.HttpParserUpgrade as upgrade:
             self._switch(data[upgrade.args[0] :])
         except (httptools.HttpParserError, ValueError) as error:
             self._fail(errors.BAD_HTTP, f"{error}: {data[:EXCERPT]!r}")
 
     def on_message_complete(self) -> None:
-        status = self._parser.get_status_code()
+        status = self._http.get_status_code()
         if status != 101 and not self._done:
-            body = b"".join(self._body)[:EXCERPT].decode("latin-1")
+            body = self._response.body[:EXCERPT].decode("latin-1")
             self._fail(f"http_{status}" if status != 200 else errors.BAD_HTTP, body)
 
     def _switch(self, rest: bytes) -> None:
         if self._done:
             return
-        if self._headers.get(b"sec-websocket-accept") != self._accept:
+        headers = self._response.headers
+        if headers.get("sec-websocket-accept") != self._accept.decode():
             self._fail(errors.BAD_HTTP, "wrong Sec-WebSocket-Accept")
-        elif b"sec-websocket-extensions" in self._headers:
+        elif "sec-websocket-extensions" in headers:
             self._fail(errors.BAD_HTTP, "a WebSocket extension that was not asked for")
         else:
             self._done = True
@@ -166,7 +165,7 @@ class _Upgrade(HttpProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if not self._done:
             # A response without a length ends with the connection.
-            status = self._parser.get_status_code() if self._headers else 0
+            status = self._http.get_status_code() if self._response.lines else 0
             if status >= 300:
                 self._fail(f"http_{status}", "")
             else:
