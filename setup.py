@@ -65,8 +65,11 @@ if DEBUG:
 
 if os.name == "nt":
     compile_args = []
+elif DEBUG:
+    compile_args = ["-O0", "-g", "-UNDEBUG"]
 else:
-    compile_args = ["-O0", "-g", "-UNDEBUG"] if DEBUG else ["-O3", "-DNDEBUG"]
+    # A tight loop across two cache lines takes twice as long, and which one lies so would be chance.
+    compile_args = ["-O3", "-DNDEBUG", "-falign-loops=32"]
 
 setup(
     ext_modules=cythonize(

@@ -64,26 +64,25 @@ cdef uint64_t HIGH_BITS = 0x8080808080808080
 # ----------------------------------------------------------------------------------- masks, UTF-8
 
 
-cdef inline bint copy_masked(
-    uint8_t* out, const uint8_t* p, Py_ssize_t n, const uint8_t* mask
-) noexcept nogil:
+cdef bint copy_masked(uint8_t* out, const uint8_t* p, Py_ssize_t n, const uint8_t* mask) noexcept nogil:
     """out[i] = p[i] ^ mask[i % 4], eight bytes at a time; out may be p. Whether the result is ASCII."""
     cdef uint64_t key, word
-    cdef uint64_t seen = 0
-    cdef Py_ssize_t i = 0
+    cdef uint64_t words = 0
+    cdef uint8_t byte
+    cdef uint8_t bytes = 0
+    cdef Py_ssize_t i
     memcpy(&key, mask, 4)
     memcpy(<uint8_t*>&key + 4, mask, 4)
-    while n - i >= 8:
-        memcpy(&word, p + i, 8)
+    for i in range(n >> 3):
+        memcpy(&word, p + 8 * i, 8)
         word ^= key
-        memcpy(out + i, &word, 8)
-        seen |= word
-        i += 8
-    while i < n:
-        out[i] = p[i] ^ mask[i & 3]
-        seen |= out[i]
-        i += 1
-    return seen & HIGH_BITS == 0
+        words |= word
+        memcpy(out + 8 * i, &word, 8)
+    for i in range(n & ~7, n):
+        byte = p[i] ^ mask[i & 3]
+        bytes |= byte
+        out[i] = byte
+    return (words | bytes) & HIGH_BITS == 0
 
 
 cdef inline void rotate_mask(uint8_t* mask, Py_ssize_t n) noexcept nogil:
