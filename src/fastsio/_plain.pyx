@@ -11,7 +11,7 @@ from cpython.list cimport PyList_Append
 from cpython.long cimport PyLong_AsLongLongAndOverflow
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport uint8_t, uint64_t
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memchr, memcmp, memcpy
 
 cdef extern from "Python.h":
     bint is_ascii "PyUnicode_IS_COMPACT_ASCII" (object text) noexcept
@@ -86,6 +86,10 @@ cdef Py_ssize_t dump_plain(object values, char* out, Py_ssize_t* attachments) ex
     attachments[0] = 0
     if type(values) is not tuple and type(values) is not list:
         return -1
+    # What is not plain shall not cost what comes before it.
+    for value in values:
+        if type(value) is not str and type(value) is not int and type(value) is not bytes:
+            return -1
     p[0] = c"["
     p += 1
     for value in values:
@@ -160,6 +164,10 @@ cdef list load_plain(const char* text, Py_ssize_t size, const char* errors):
     cdef list values
     if size < 2 or text[0] != c"[" or end[0] != c"]":
         return None
+    # Most that is not plain holds an object, and shall not cost what comes before it.
+    start = <const char*>memchr(text, c"{", size)
+    if start != NULL and not _is_placeholder(start, end):
+        return None
     values = []
     if p == end:
         return values
@@ -180,10 +188,9 @@ cdef list load_plain(const char* text, Py_ssize_t size, const char* errors):
             PyList_Append(values, value)
             p += 1
         elif p[0] == c"{":
-            size = PyBytes_GET_SIZE(PLACEHOLDER)
-            if end - p < size or memcmp(p, PyBytes_AS_STRING(PLACEHOLDER), size):
+            if not _is_placeholder(p, end):
                 return None
-            p = _read_number(p + size, &number)
+            p = _read_number(p + PyBytes_GET_SIZE(PLACEHOLDER), &number)
             if p == NULL or p[0] != c"}":
                 return None
             PyList_Append(values, {"_placeholder": True, "num": number})
@@ -198,6 +205,11 @@ cdef list load_plain(const char* text, Py_ssize_t size, const char* errors):
         if p[0] != c",":
             return None
         p += 1
+
+
+cdef inline bint _is_placeholder(const char* p, const char* end) noexcept:
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(PLACEHOLDER)
+    return end - p >= size and memcmp(p, PyBytes_AS_STRING(PLACEHOLDER), size) == 0
 
 
 cdef inline const char* _read_number(const char* p, long long* number) noexcept nogil:
