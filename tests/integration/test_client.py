@@ -187,6 +187,11 @@ IN_THE_HANDSHAKE: dict[str, tuple[dict[str, Any], Answer, str]] = {
         always(b"HTTP/1.1 101 x\r\nA: " + b"x" * 200_000),
         "no HTTP response",
     ),
+    "endless-refusal-websocket": (
+        WEBSOCKET,
+        always(b"HTTP/1.1 403 x\r\n\r\nnot you" + b" " * 200_000),
+        "HTTP 403: not you",
+    ),
     "oversized": (
         {**POLLING, "max_message_size": 50},
         always(http_response("0" + HANDSHAKE)),

@@ -131,8 +131,9 @@ class WebSocket(ResponseReader):
 
     def on_body(self, body: bytes) -> None:
         """Of httptools: a piece of a refusal's text."""
-        if len(self._response.body) < MAX_HEAD:
-            self._response.body += body
+        self._response.body += body
+        if len(self._response.body) > MAX_HEAD:
+            self.on_message_complete()  # enough to tell
 
     def on_message_complete(self) -> None:
         """Of httptools: the response is there. An accepted upgrade is reported by an exception instead."""
