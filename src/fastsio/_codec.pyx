@@ -12,6 +12,7 @@ from cpython.long cimport PyLong_AsLongLongAndOverflow
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize, PyUnicode_DecodeUTF8, PyUnicode_GET_LENGTH
 from libc.string cimport memchr, memcpy
 
+from fastsio._digits cimport digit_count, write_digits
 from fastsio._frames cimport frame_header_size, write_frame_header
 from fastsio._json cimport Attachments, dump, load, load_with
 from fastsio._plain cimport PLAIN_LIMIT, dump_plain
@@ -56,6 +57,8 @@ cdef str _ROOT = "/"
 cdef frozenset _RESERVED = frozenset(
     ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"]
 )
+# A bit for each length that one of them has: it tells them from most names, without a hash.
+cdef unsigned int _RESERVED_LENGTHS = sum({1 << len(name) for name in _RESERVED})
 
 
 cpdef bint is_reserved(object event) except -1:
@@ -63,8 +66,8 @@ cpdef bint is_reserved(object event) except -1:
 
     Nobody emits such an event, and a peer may not fire what Node's own sockets emit locally (parser 4.2.4).
     """
-    # The length tells it of most names, without a hash.
-    return PyUnicode_GET_LENGTH(event) in (7, 10, 11, 13, 14) and event in _RESERVED
+    cdef Py_ssize_t size = PyUnicode_GET_LENGTH(event)
+    return size < 32 and _RESERVED_LENGTHS >> size & 1 and event in _RESERVED
 
 
 # ------------------------------------------------------------------------------------ packets
@@ -247,12 +250,9 @@ cdef EncodedPacket _assemble(
     """Header and JSON behind Engine.IO's packet type and a WebSocket header, in one allocation."""
     cdef const char* name = NULL
     cdef Py_ssize_t name_size = 0
-    cdef char number[24]
-    cdef Py_ssize_t number_start = 24
-    cdef char count[24]
-    cdef Py_ssize_t count_start = 24
+    cdef Py_ssize_t count = 0 if attachments is None else PyList_GET_SIZE(attachments)
     cdef bytes long_number = None
-    cdef long long small
+    cdef long long small = 0
     cdef int overflow = 0
     cdef Py_ssize_t size = 2
 
@@ -270,8 +270,7 @@ cdef EncodedPacket _assemble(
         else:
             size += name_size + 1
     if binary:
-        count_start = _digits(count, 0 if attachments is None else PyList_GET_SIZE(attachments))
-        size += 24 - count_start + 1
+        size += digit_count(count) + 1
     if id is not None:
         if not isinstance(id, int):
             raise PacketError(f"an ack id is an integer, not {id!r}")
@@ -285,8 +284,7 @@ cdef EncodedPacket _assemble(
         elif overflow < 0 or small < 0:
             raise PacketError(f"an ack id is not negative: {id!r}")
         else:
-            number_start = _digits(number, small)
-            size += 24 - number_start
+            size += digit_count(small)
     size += payload_size
 
     cdef Py_ssize_t header_size = frame_header_size(size)
@@ -297,8 +295,7 @@ cdef EncodedPacket _assemble(
     out[1] = <char>(c"0" + type)
     out += 2
     if binary:
-        memcpy(out, count + count_start, 24 - count_start)
-        out += 24 - count_start
+        out = <char*>write_digits(<unsigned char*>out, count, c"0")
         out[0] = b"-"
         out += 1
     if name_size:
@@ -309,9 +306,8 @@ cdef EncodedPacket _assemble(
     if long_number is not None:
         memcpy(out, PyBytes_AS_STRING(long_number), PyBytes_GET_SIZE(long_number))
         out += PyBytes_GET_SIZE(long_number)
-    elif number_start < 24:
-        memcpy(out, number + number_start, 24 - number_start)
-        out += 24 - number_start
+    elif id is not None:
+        out = <char*>write_digits(<unsigned char*>out, small, c"0")
     memcpy(out, payload, payload_size)
 
     cdef EncodedPacket packet = EncodedPacket.__new__(EncodedPacket)
@@ -320,17 +316,6 @@ cdef EncodedPacket _assemble(
     if attachments is not None:
         packet.attachments = tuple(attachments)
     return packet
-
-
-cdef Py_ssize_t _digits(char* out, long long value) noexcept nogil:
-    """Write a number that is not negative to the end of 24 bytes; returns where it begins."""
-    cdef Py_ssize_t i = 24
-    while True:
-        i -= 1
-        out[i] = <char>(c"0" + value % 10)
-        value //= 10
-        if value == 0:
-            return i
 
 
 cdef EncodedPacket _encode(int type, int binary_type, object namespace, object id, object data):

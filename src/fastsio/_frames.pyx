@@ -67,22 +67,22 @@ cdef uint64_t HIGH_BITS = 0x8080808080808080
 cdef bint copy_masked(uint8_t* out, const uint8_t* p, Py_ssize_t n, const uint8_t* mask) noexcept nogil:
     """out[i] = p[i] ^ mask[i % 4], eight bytes at a time; out may be p. Whether the result is ASCII."""
     cdef uint64_t key, word
-    cdef uint64_t words = 0
+    cdef uint64_t seen = 0
     cdef uint8_t byte
-    cdef uint8_t bytes = 0
+    cdef uint8_t rest = 0
     cdef Py_ssize_t i
     memcpy(&key, mask, 4)
     memcpy(<uint8_t*>&key + 4, mask, 4)
     for i in range(n >> 3):
         memcpy(&word, p + 8 * i, 8)
         word ^= key
-        words |= word
+        seen |= word
         memcpy(out + 8 * i, &word, 8)
     for i in range(n & ~7, n):
         byte = p[i] ^ mask[i & 3]
-        bytes |= byte
+        rest |= byte
         out[i] = byte
-    return (words | bytes) & HIGH_BITS == 0
+    return (seen | rest) & HIGH_BITS == 0
 
 
 cdef inline void rotate_mask(uint8_t* mask, Py_ssize_t n) noexcept nogil:

@@ -16,6 +16,8 @@ from cpython.unicode cimport (
 )
 from libc.string cimport memchr, memcmp, memcpy
 
+from fastsio._digits cimport digit_count, write_digits
+
 __all__ = [
     "FixedHeaders",
     "KnownHead",
@@ -400,19 +402,12 @@ cpdef bytes build_response(
         body: its size becomes Content-Length.
         with_body: whether the body follows the head.
     """
-    cdef char[24] digits
-    cdef int i = 24
-    cdef Py_ssize_t n = PyBytes_GET_SIZE(body), total
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(body)
+    cdef Py_ssize_t n = size if with_body else 0
+    cdef Py_ssize_t total
     cdef bytes result
     cdef char* out
-    while True:
-        i -= 1
-        digits[i] = <char>(c"0" + n % 10)
-        n //= 10
-        if n == 0:
-            break
-    n = PyBytes_GET_SIZE(body) if with_body else 0
-    total = PyBytes_GET_SIZE(status) + 16 + (24 - i) + 2 + PyBytes_GET_SIZE(common) + 2 + n
+    total = PyBytes_GET_SIZE(status) + 16 + digit_count(size) + 2 + PyBytes_GET_SIZE(common) + 2 + n
     if first is not None:
         total += PyBytes_GET_SIZE(first.lines)
     if second is not None:
@@ -421,7 +416,7 @@ cpdef bytes build_response(
     out = PyBytes_AS_STRING(result)
     out = put(out, PyBytes_AS_STRING(status), PyBytes_GET_SIZE(status))
     out = put(out, b"Content-Length: ", 16)
-    out = put(out, digits + i, 24 - i)
+    out = <char*>write_digits(<unsigned char*>out, size, c"0")
     out = put(out, b"\r\n", 2)
     out = put(out, PyBytes_AS_STRING(common), PyBytes_GET_SIZE(common))
     if first is not None:

@@ -27,6 +27,7 @@ from cpython.unicode cimport (
 from libc.string cimport memchr, memcpy
 
 from fastsio._base64 cimport base64_size, decode_base64, decode_base64_text, write_base64
+from fastsio._digits cimport digit_count, write_digits
 from fastsio.exceptions import PacketError, PayloadTooLarge
 
 cdef extern from "Python.h":
@@ -228,25 +229,6 @@ cdef inline Py_ssize_t utf16_units(const unsigned char* data, Py_ssize_t n) noex
     for i in range(n):
         units += ((data[i] & 0xC0) != 0x80) + (data[i] >= 0xF0)
     return units
-
-
-cdef inline int digit_count(Py_ssize_t value) noexcept nogil:
-    cdef int count = 1
-    while value >= 10:
-        value //= 10
-        count += 1
-    return count
-
-
-cdef inline unsigned char* write_digits(
-    unsigned char* out, Py_ssize_t value, unsigned char zero
-) noexcept nogil:
-    """Write a number in decimal, its digits counted up from `zero`; returns the end."""
-    cdef int count = digit_count(value), i
-    for i in range(count - 1, -1, -1):
-        out[i] = <unsigned char>(zero + value % 10)
-        value //= 10
-    return out + count
 
 
 cdef int fill_part(Part* part, object packet, int protocol, list keep) except -1:

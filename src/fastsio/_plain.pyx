@@ -13,6 +13,8 @@ from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memchr, memcmp, memcpy
 
+from fastsio._digits cimport write_digits
+
 cdef extern from "Python.h":
     bint is_ascii "PyUnicode_IS_COMPACT_ASCII" (object text) noexcept
     char* characters "(char*)PyUnicode_1BYTE_DATA" (object text) noexcept
@@ -131,20 +133,11 @@ cdef Py_ssize_t dump_plain(object values, char* out, Py_ssize_t* attachments) ex
 
 cdef inline char* _write_number(char* p, long long number) noexcept nogil:
     """Write at most MAX_DIGITS digits and a sign; gives where they end."""
-    cdef char digits[MAX_DIGITS]
-    cdef int i = MAX_DIGITS
     if number < 0:
         p[0] = c"-"
         p += 1
         number = -number
-    while True:
-        i -= 1
-        digits[i] = <char>(c"0" + number % 10)
-        number //= 10
-        if number == 0:
-            break
-    memcpy(p, digits + i, MAX_DIGITS - i)
-    return p + (MAX_DIGITS - i)
+    return <char*>write_digits(<unsigned char*>p, number, c"0")
 
 
 # ------------------------------------------------------------------------------------ reading

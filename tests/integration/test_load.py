@@ -587,20 +587,19 @@ async def wrong_accept(peer: Peer) -> None:
     await peer.reader.read()
 
 
-async def endless_headers(peer: Peer) -> None:
-    await peer.read_request()
-    peer.raw(b"HTTP/1.1 200 OK\r\n")
-    while True:
-        peer.raw(b"X: y\r\n" * 1000)
-        await peer.writer.drain()
+def without_end(begin: bytes, more: bytes) -> Behaviour:
+    async def behaviour(peer: Peer) -> None:
+        await peer.read_request()
+        peer.raw(begin)
+        while True:
+            peer.raw(more)
+            await peer.writer.drain()
+
+    return behaviour
 
 
-async def a_header_without_end(peer: Peer) -> None:
-    await peer.read_request()
-    peer.raw(b"HTTP/1.1 200 OK\r\nX: ")
-    while True:
-        peer.raw(b"y" * 10_000)
-        await peer.writer.drain()
+endless_headers = without_end(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n" * 1000)
+a_header_without_end = without_end(b"HTTP/1.1 200 OK\r\nX: ", b"y" * 10_000)
 
 
 async def closes_at_once(peer: Peer) -> None:

@@ -20,6 +20,7 @@ RINGS: dict[str, tuple[set[str], set[str]]] = {
         {
             "_base64",
             "_codec",
+            "_digits",
             "_emitter",
             "_frames",
             "_http",
