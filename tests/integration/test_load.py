@@ -443,11 +443,12 @@ async def test_json_schema(server: Running, tmp_path: Path) -> None:
     file = tmp_path / "report.json"
     page = tmp_path / "report.html"
     result = await fastsio_command(
-        *("load", f"http://127.0.0.1:{server.port}", *QUICK, "--server-pid", str(server.pid)),
+        *("load", f"http://127.0.0.1:{server.port}", *QUICK, "-d", "1", "--server-pid", str(server.pid)),
         *("--json", str(file), "--html", str(page)),
     )
     assert result.status == 0
     report = json.loads(file.read_text())
+    assert report["messages"]["received"] > 0
     assert {name: type(value).__name__ for name, value in report.items()} == {
         "version": "int",
         "fastsio": "str",

@@ -355,7 +355,7 @@ class ConnectClient(Client):
 
     def gone(self, kind: str | None) -> None:
         # After a fault the base class waits before it comes again.
-        if kind is None and self.worker.sending:
+        if kind is None:
             self.worker.loop.call_soon(self.next)
 
     def go(self, now: int) -> None:
@@ -366,13 +366,13 @@ class ConnectClient(Client):
         self.next()
 
     def next(self) -> None:
-        """Connect, if that is still wanted and, in an open loop, due."""
-        if not self.worker.sending or self.link is not None:
+        """Connect, if that is still wanted or, in an open loop, due."""
+        if self.link is not None:
             return
-        if self.worker.pacer is None:
-            self._arrive(None)
-        else:
+        if self.worker.pacer is not None:
             self.worker.idle(self)
+        elif self.worker.sending:
+            self._arrive(None)
 
     def offer(self, intended: int) -> None:
         """Open loop: a connection is due."""

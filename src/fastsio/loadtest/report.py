@@ -216,6 +216,9 @@ class Report:
         if self.options.rate is not None and self.elapsed and self.throughput < self.options.rate * 0.9:
             if not self.fans_out:
                 said.append(f"the rate of {self.options.rate:g} per second was not reached")
+        counts = not self.options.scenario.endswith(".py") and self.options.scenario != "idle"
+        if counts and self.elapsed and not self.messages:
+            said.append(f"no {self.unit} in the measured time: there is nothing to tell; a longer --duration")
         if self.options.server_pids and "end" not in self.samples:
             said.append("the server process ended during the run")
         return said

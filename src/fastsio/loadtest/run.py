@@ -64,6 +64,7 @@ class _Process:
         self.number = number
         self.up = False
         self.ready = False
+        self.begun = False
         self.finished = False
         self.done = False
         self.ended = False
@@ -212,8 +213,11 @@ class _Run:
             self._enter("warmup", options.warmup)
             if not self._until(lambda: False, options.warmup):
                 return
-        self._sample("begin")
         self._tell("begin")
+        # The time that counts must not pass before a process that was held up has begun.
+        if not self._until(lambda: all(p.begun for p in self._alive()), _GRACE):
+            return
+        self._sample("begin")
         self._enter("measure", options.duration)
         report.began = time.time()
         begun = time.monotonic()
@@ -303,6 +307,8 @@ class _Run:
         elif line["type"] == "ready":
             process.ready = True
             process.connected = line["connected"]
+        elif line["type"] == "begun":
+            process.begun = True
         elif line["type"] == "finished":
             process.finished = True
         elif line["type"] == "done":

@@ -188,6 +188,7 @@ class Worker:
         command = await self._commands.get()
         if command == "begin":
             self._change_phase("measure")
+            self._tell({"type": "begun"})
             if self.options.scenario == "reconnect":
                 self._go()
             command = await self._commands.get()
@@ -199,6 +200,7 @@ class Worker:
             command = await self._drain()
         if command != "stop":
             self._count_unanswered()
+        self._owed.clear()
         return command
 
     def _go(self) -> None:
@@ -214,8 +216,10 @@ class Worker:
         """Wait for replies still under way; ``stop`` if that command came."""
         end = self.loop.time() + self.options.drain
         while self.loop.time() < end:
-            if not any(client.unanswered() for client in self.clients) and not any(
-                group.under_way for group in self.groups
+            if (
+                not self._owed
+                and not any(client.unanswered() for client in self.clients)
+                and not any(group.under_way for group in self.groups)
             ):
                 break
             with contextlib.suppress(asyncio.TimeoutError):

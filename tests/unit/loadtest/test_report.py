@@ -91,6 +91,17 @@ def test_limits(limits: dict[str, Any], sentences: list[str]) -> None:
     assert make(**limits).broken == sentences
 
 
+@pytest.mark.parametrize(("scenario", "told"), [("echo", True), ("idle", False)])
+def test_a_measured_time_without_messages_is_told(scenario: str, told: bool) -> None:
+    report = Report(LoadOptions("http://a", scenario=scenario))
+    report.elapsed = 1.0
+    assert [sentence.split(":")[0] for sentence in report.warnings] == [
+        f"no {report.unit} in the measured time"
+    ] * told
+    report.measured.received = 1
+    assert report.warnings == []
+
+
 def test_nothing_measured_is_a_failure() -> None:
     report = Report(LoadOptions("http://a", max_p99=1.0))
     assert report.broken == ["no client could connect", "--max-p99: nothing was measured"]
