@@ -235,18 +235,20 @@ class Server:
     arguments: tuple[str, ...] = ()
 
 
-def _fastsio() -> Start:
+def _fastsio(modules: str = "fastsio") -> Start:
     environment = {"PYTHONPATH": str(ROOT / "src")}
-    code = "import fastsio; fastsio.Server"
+    code = f"import {modules}; fastsio.Server"
     done = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, **environment}, capture_output=True, text=True
     )
     if done.returncode:
         lines = done.stderr.strip().splitlines()
-        raise Unavailable(
-            f"fastsio.Server cannot be imported by {sys.executable}: {lines[-1] if lines else ''}"
-        )
+        raise Unavailable(f"{modules} cannot be imported by {sys.executable}: {lines[-1] if lines else ''}")
     return [sys.executable, str(SERVERS_DIR / "fastsio_server.py")], environment
+
+
+def _fastsio_under_uvicorn() -> Start:
+    return _fastsio("fastsio, uvicorn")
 
 
 def _node(engine: str) -> Callable[[], Start]:
@@ -280,6 +282,14 @@ _TCP = frozenset(("echo", "binary", "connect", "idle"))
 
 SERVERS = (
     Server("fastsio", "fastsio", _fastsio),
+    Server("fastsio-asgi", "fastsio, ASGI", _fastsio_under_uvicorn, extra=True, arguments=("asgi",)),
+    Server(
+        "fastsio-uvicorn",
+        "fastsio, uvicorn protocol",
+        _fastsio_under_uvicorn,
+        extra=True,
+        arguments=("uvicorn-protocol",),
+    ),
     Server("node-ws", "Node, ws", _node("ws"), arguments=("ws",)),
     Server("node-eiows", "Node, eiows", _node("eiows"), arguments=("eiows",)),
     Server("node-uws", "Node, µWebSockets.js", _node("uws"), arguments=("uws",)),

@@ -1,4 +1,4 @@
-"""The example with a router and typed events, as a client sees it."""
+"""Examples, as a client sees them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.asgi import serve_asgi
 from tests.support.wire import SocketIOClient, close_connections, http
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "todo"
+import fastsio
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLE = EXAMPLES / "todo"
 
 
 @pytest.fixture
@@ -43,3 +47,18 @@ async def test_the_shared_list(example: Any) -> None:
     finally:
         await close_connections()
         await example.close(grace=0.2)
+
+
+async def test_fastapi_beside_socketio(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    example = importlib.import_module("fastapi_app")
+    async with serve_asgi(example.app, ws=example.io.uvicorn_protocol()) as port:
+        assert b"socket.io.js" in (await http(port, "/")).body
+        counts: list[int] = []
+        client = fastsio.Client(f"http://127.0.0.1:{port}", transports=["websocket"])
+        client.on("votes", counts.append)
+        async with client:
+            assert await client.timeout(5).emit_with_ack("vote") == 1
+            assert (await http(port, "/votes", method="POST")).body == b"2"
+            await client.timeout(5).emit_with_ack("vote")
+        assert counts == [0, 1, 2, 3]

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 import uvloop
+from asgi_servers import serve_under
 from handlers import serve_handlers
 
 import fastsio
@@ -340,18 +341,24 @@ def serve_engineio(options: dict[str, Any]) -> EngineServer:
 
 async def main(options: dict[str, Any]) -> None:
     kind = options.pop("kind", "socketio")
+    under = options.pop("under", None)
     server = serve_engineio(options) if kind == "engineio" else serve_socketio(options)
-    await server.listen(0, host="127.0.0.1")
-    record(event="listening", port=server.port)
+    if under is None:
+        await server.listen(0, host="127.0.0.1")
+        record(event="listening", port=server.port)
+        close = server.close
+    else:
+        port, close = await serve_under(under, server)
+        record(event="listening", port=port)
 
     commands: asyncio.Queue[bytes] = asyncio.Queue()
     loop = asyncio.get_running_loop()
     loop.add_reader(0, lambda: commands.put_nowait(os.read(0, 4096)))
     while await commands.get() == b"close\n":
-        await server.close()
+        await close()
         record(event="closed")
     loop.remove_reader(0)
-    await server.close()
+    await close()
 
 
 if __name__ == "__main__":

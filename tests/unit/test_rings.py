@@ -68,6 +68,7 @@ PLACES: dict[str, set[str]] = {
     "msgspec": {"server.typed"},
     "pydantic": {"server.typed"},
     "redis": {"adapters.redis_link", "adapters.redis_streams"},
+    "uvicorn": {"net.asgi.uvicorn"},
     "uvloop": {"net.run", "cli", "loadtest"},
 }
 

@@ -1,4 +1,7 @@
-"""fastsio: python fastsio_server.py PORT."""
+"""fastsio: python fastsio_server.py PORT [asgi|uvicorn-protocol].
+
+On its own listener; or under uvicorn, as an ASGI application or with its protocol for WebSockets.
+"""
 
 import sys
 
@@ -26,5 +29,24 @@ def connection(socket):
         io.emit("broadcast", data)
 
 
+def main(port: int, stack: str = "") -> None:
+    if not stack:
+        io.run(port=port, host="127.0.0.1")
+        return
+    import uvicorn
+
+    uvicorn.run(
+        io.asgi(),
+        host="127.0.0.1",
+        port=port,
+        loop="uvloop",
+        http="httptools",
+        ws="websockets-sansio" if stack == "asgi" else io.uvicorn_protocol(),
+        backlog=2048,
+        log_level="warning",
+        access_log=False,
+    )
+
+
 if __name__ == "__main__":
-    io.run(port=int(sys.argv[1]), host="127.0.0.1")
+    main(int(sys.argv[1]), *sys.argv[2:])

@@ -33,12 +33,20 @@ class EngineServer(EngineCore, Serving):
         self._listeners: list[ListenerLike] = []
         self._lifespan = Lifespan()
 
+    def serve(self, request: Request) -> bool:
+        """Serve a request below ``path``; whether it is."""
+        if not self.matches(request):
+            return False
+        super().handle(request)
+        return True
+
+    def owns(self, path: str) -> bool:
+        """Whether a request with that path is the engine's."""
+        return path.startswith(self.path)
+
     def handle(self, request: Request) -> None:
         """Serve a request; those outside ``path`` are not found."""
-        if self.matches(request):
-            super().handle(request)
-        else:
-            request.exchange.respond(Response(404))
+        Serving.handle(self, request)
 
     async def _close_all(self) -> None:
         self.close_sessions()

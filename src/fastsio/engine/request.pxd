@@ -31,6 +31,7 @@ cdef class Request:
         public str query_string
         public str remote_address
         public str scheme
+        public object scope
         public bint upgrade
         KnownHead _head
         dict _headers

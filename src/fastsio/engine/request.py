@@ -6,14 +6,14 @@ through the request's exchange, or turns it into a :class:`WebSocket`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from typing import Protocol
+from collections.abc import AsyncIterator, Callable, MutableMapping
+from typing import Any, Final, Protocol
 from urllib.parse import unquote_plus
 
 from fastsio._http import FixedHeaders, KnownHead, SessionQuery, build_response, read_session_query
 from fastsio.options import DeflateOptions
 
-__all__ = ["App", "Exchange", "Headers", "Request", "Response", "WebSocket", "WebSocketReceiver"]
+__all__ = ["NOBODY", "App", "Exchange", "Headers", "Request", "Response", "WebSocket", "WebSocketReceiver"]
 
 Headers = list[tuple[str, str]]
 
@@ -93,6 +93,23 @@ class WebSocketReceiver(Protocol):
 
     def on_writable(self) -> None:
         """The peer reads again after :attr:`WebSocket.writable` was False."""
+
+
+class Nobody:
+    """Takes the place of a receiver that was told the end."""
+
+    __slots__ = ()
+
+    def on_text(self, payload: bytes) -> None: ...
+
+    def on_binary(self, payload: bytes) -> None: ...
+
+    def on_close(self, code: int, reason: str, error: str | None) -> None: ...
+
+    def on_writable(self) -> None: ...
+
+
+NOBODY: Final = Nobody()
 
 
 class WebSocket:
@@ -185,6 +202,8 @@ class Request:
     :param remote_address: host of the peer, ``""`` on a Unix socket.
     :param scheme: ``http`` or ``https``.
     :param upgrade: whether it asks for a WebSocket.
+    :param scope: what an ASGI server told of it, with what other applications have added; None behind
+        :meth:`~fastsio.Server.listen`.
     """
 
     def __init__(
@@ -197,6 +216,7 @@ class Request:
         remote_address: str = "",
         scheme: str = "http",
         upgrade: bool = False,
+        scope: MutableMapping[str, Any] | None = None,
     ) -> None:
         self.method = method
         self._target: str | None = target
@@ -208,6 +228,7 @@ class Request:
         self.remote_address = remote_address
         self.scheme = scheme
         self.upgrade = upgrade
+        self.scope = scope
         self._query: dict[str, str] | None = None
         self._session_query: SessionQuery | None = None
 
@@ -293,6 +314,7 @@ def known_request(
     request.remote_address = remote_address
     request.scheme = scheme
     request.upgrade = head.upgrade
+    request.scope = None
     return request
 
 

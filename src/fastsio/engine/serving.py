@@ -14,13 +14,13 @@ from os import PathLike, fspath
 from socket import socket
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from fastsio.engine.request import App, Request
+from fastsio.engine.request import App, Request, Response
 from fastsio.options import ListenerOptions
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Lifespan", "ListenerLike", "Network", "Serving", "set_network"]
+__all__ = ["Lifespan", "ListenerLike", "Network", "Served", "Serving", "set_network"]
 
 logger = logging.getLogger("fastsio.engine")
 
@@ -54,6 +54,22 @@ class FilesLike(Protocol):
     def handle(self, request: Request) -> bool: ...
 
 
+class Served(App, Protocol):
+    """What another program's HTTP server can serve."""
+
+    def serve(self, request: Request) -> bool:
+        """Answer ``request``, now or later, if it is meant for this; whether it is."""
+        ...
+
+    def owns(self, path: str) -> bool:
+        """Whether a request with that path is meant for the engine."""
+        ...
+
+    async def startup(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
 class Network(Protocol):
     """What the network ring provides."""
 
@@ -63,6 +79,14 @@ class Network(Protocol):
 
     def static_files(self, files: Mapping[str, str | PathLike[str]]) -> FilesLike:
         """Serves files by the paths of their URLs."""
+        ...
+
+    def asgi(self, app: Served, other: Callable[..., Any] | None) -> Callable[..., Any]:
+        """An ASGI application of ``app``, which passes on to ``other`` what is not ``app``'s."""
+        ...
+
+    def uvicorn_protocol(self, app: Served, options: ListenerOptions) -> type[asyncio.Protocol]:
+        """What uvicorn can serve the WebSockets of ``app`` with."""
         ...
 
     def run(self, main: Callable[[], Coroutine[Any, Any, Any]]) -> None:
@@ -126,16 +150,25 @@ async def _call(fn: Callable[[], Any]) -> None:
 
 
 class Serving:
-    """``listen``, ``close`` and ``run``, for classes that have :meth:`handle` and :meth:`_close_all`."""
+    """``listen``, ``close`` and ``run``, for classes that have :meth:`serve` and :meth:`_close_all`."""
 
     __slots__ = ()
     _listeners: list[ListenerLike]
     _listener_options: ListenerOptions
     _lifespan: Lifespan
 
-    def handle(self, request: Request) -> None:
-        """Answer one request."""
+    def serve(self, request: Request) -> bool:
+        """Answer a request that is meant for this server; whether it is."""
         raise NotImplementedError
+
+    def owns(self, path: str) -> bool:
+        """Whether a request with that path is meant for the engine."""
+        raise NotImplementedError
+
+    def handle(self, request: Request) -> None:
+        """Answer one request; what is not meant for this server is not found."""
+        if not self.serve(request):
+            request.exchange.respond(Response(404))
 
     async def _prepare(self) -> None:
         """Called before a listener starts."""
@@ -168,8 +201,10 @@ class Serving:
         return fn
 
     async def startup(self) -> None:
-        """Call the startup hooks, once until :meth:`shutdown`; for a server that another program serves."""
+        """Call the startup hooks, once until :meth:`shutdown`, and have adapters connected; for a server that
+        another program serves."""
         await self._lifespan.start()
+        await self._prepare()
 
     async def shutdown(self) -> None:
         """Call the shutdown hooks, if the startup hooks were; :meth:`close` does."""
@@ -195,8 +230,7 @@ class Serving:
         :param sock: a bound socket to listen on instead.
         :raises OSError: if the address cannot be bound.
         """
-        await self._lifespan.start()
-        await self._prepare()
+        await self.startup()
         listener = network().listener(self, self._listener_options)
         await listener.listen(
             None if path is not None or sock is not None else port,
@@ -209,6 +243,28 @@ class Serving:
         )
         self._listeners.append(listener)
         return self
+
+    def asgi(self, other_app: Callable[..., Any] | None = None) -> Callable[..., Any]:
+        """This server as an ASGI application (ASGI 3.0), for uvicorn, hypercorn and the like.
+
+        >>> app = io.asgi(app)  # a FastAPI, Starlette, Quart or Django application
+
+        It can also be mounted in such an application. The server starts and stops with the ASGI server's
+        lifespan; mounted, where no lifespan comes, with the first request and by :meth:`close`.
+
+        :param other_app: gets every request that is not for this server; without it those are not found.
+        """
+        return network().asgi(self, other_app)
+
+    def uvicorn_protocol(self) -> type[asyncio.Protocol]:
+        """For uvicorn's setting ``ws``: WebSockets of this server are served as those of :meth:`listen` are,
+        on the compiled path and with this server's options; others as uvicorn does by default.
+
+        >>> uvicorn.run(io.asgi(app), ws=io.uvicorn_protocol())
+
+        :raises ImportError: if uvicorn is not installed.
+        """
+        return network().uvicorn_protocol(self, self._listener_options)
 
     async def close(self, grace: float = 2.0) -> None:
         """End every session, stop listening, and give responses in progress ``grace`` seconds.

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from os import PathLike
 from typing import Any
 
 from fastsio.engine.request import App
-from fastsio.engine.serving import set_network
+from fastsio.engine.serving import Served, set_network
 from fastsio.net import run as runner
+from fastsio.net.asgi.app import AsgiApp
+from fastsio.net.asgi.types import ASGIApplication
 from fastsio.net.listener import Listener
 from fastsio.net.static import StaticFiles
 from fastsio.options import ListenerOptions
@@ -26,6 +29,16 @@ class NativeNetwork:
     def static_files(self, files: Mapping[str, str | PathLike[str]]) -> StaticFiles:
         """Serves files by the paths of their URLs."""
         return StaticFiles(files)
+
+    def asgi(self, app: Served, other: ASGIApplication | None) -> AsgiApp:
+        """An ASGI application of ``app``, in front of ``other``."""
+        return AsgiApp(app, other)
+
+    def uvicorn_protocol(self, app: Served, options: ListenerOptions) -> type[asyncio.Protocol]:
+        """What uvicorn can serve the WebSockets of ``app`` with."""
+        from fastsio.net.asgi.uvicorn import make_protocol
+
+        return make_protocol(app, options)
 
     def run(self, main: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         """Run ``main`` to its end, or to a signal."""

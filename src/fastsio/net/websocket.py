@@ -27,7 +27,7 @@ from fastsio._frames import (
     parse_close,
 )
 from fastsio.deflate import Deflate, InflateError, InflateTooLarge, negotiate
-from fastsio.engine.request import Request, WebSocket, WebSocketReceiver
+from fastsio.engine.request import NOBODY, Request, WebSocket, WebSocketReceiver
 from fastsio.engine.session import Session
 from fastsio.engine.timers import Deadline
 from fastsio.net.hub import Hub
@@ -418,7 +418,7 @@ class WebSocketConnection(WebSocket):
         if self._state == _DONE:
             return
         self._state = _DONE
-        receiver, self.receiver = self.receiver, _NOBODY
+        receiver, self.receiver = self.receiver, NOBODY
         try:
             receiver.on_close(code, reason, error)
         except Exception:
@@ -432,20 +432,3 @@ class WebSocketConnection(WebSocket):
     def arm_close_deadline(self, deadline: Deadline) -> None:
         """Give the peer another ``linger_timeout``."""
         self._hub.wheel.arm(deadline, self._hub.limits.linger_timeout)
-
-
-class _Nobody:
-    """Takes the place of a receiver that was told the end."""
-
-    __slots__ = ()
-
-    def on_text(self, payload: bytes) -> None: ...
-
-    def on_binary(self, payload: bytes) -> None: ...
-
-    def on_close(self, code: int, reason: str, error: str | None) -> None: ...
-
-    def on_writable(self) -> None: ...
-
-
-_NOBODY: Final = _Nobody()

@@ -95,22 +95,28 @@ class Server(RootEmitter, V2Members, _Broadcaster, Serving):
 
     # -- requests -------------------------------------------------------------------------------------
 
-    def handle(self, request: Request) -> None:
-        """Serve one HTTP request: the client's files, the engine, the files the user named."""
+    def serve(self, request: Request) -> bool:
+        """Serve an HTTP request that is for the client's files, the engine or a file the user named; whether
+        it is."""
         if self._unstarted:
             tasks.start(self._prepare())
         if self.engine.handle_own(request):
-            return
+            return True
         if self.engine.matches(request):
             name = request.path[len(self.engine.path) :]
             if self._client_files is not None and self._client_files.matches(name):
                 self.engine.respond(request, self._client_files.serve(request, name))
             else:
                 self.engine.handle(request)
-        elif request.path == self.options.metrics_path:
+            return True
+        if request.path == self.options.metrics_path:
             self._serve_metrics(request)
-        elif self._static_files is None or not self._static_files.handle(request):
-            request.exchange.respond(Response(404))
+            return True
+        return self._static_files is not None and self._static_files.handle(request)
+
+    def owns(self, path: str) -> bool:
+        """Whether a request with that path is the engine's."""
+        return path.startswith(self.engine.path)
 
     def _serve_metrics(self, request: Request) -> None:
         if request.method not in ("GET", "HEAD"):

@@ -1,0 +1,1 @@
+"""fastsio inside an ASGI server, such as uvicorn, hypercorn or daphne."""
