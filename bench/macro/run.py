@@ -235,7 +235,7 @@ class Server:
     arguments: tuple[str, ...] = ()
 
 
-def _fastsio(modules: str = "fastsio") -> Start:
+def _fastsio(modules: str = "fastsio", file: str = "fastsio_server.py") -> Start:
     environment = {"PYTHONPATH": str(ROOT / "src")}
     code = f"import {modules}; fastsio.Server"
     done = subprocess.run(
@@ -244,11 +244,15 @@ def _fastsio(modules: str = "fastsio") -> Start:
     if done.returncode:
         lines = done.stderr.strip().splitlines()
         raise Unavailable(f"{modules} cannot be imported by {sys.executable}: {lines[-1] if lines else ''}")
-    return [sys.executable, str(SERVERS_DIR / "fastsio_server.py")], environment
+    return [sys.executable, str(SERVERS_DIR / file)], environment
 
 
 def _fastsio_under_uvicorn() -> Start:
     return _fastsio("fastsio, uvicorn")
+
+
+def _fastsio_compat() -> Start:
+    return _fastsio("fastsio, fastsio.compat.socketio", _PYSIO)
 
 
 def _node(engine: str) -> Callable[[], Start]:
@@ -290,6 +294,7 @@ SERVERS = (
         extra=True,
         arguments=("uvicorn-protocol",),
     ),
+    Server("fastsio-compat", "fastsio.compat.socketio", _fastsio_compat, extra=True, arguments=("fastsio",)),
     Server("node-ws", "Node, ws", _node("ws"), arguments=("ws",)),
     Server("node-eiows", "Node, eiows", _node("eiows"), arguments=("eiows",)),
     Server("node-uws", "Node, µWebSockets.js", _node("uws"), arguments=("uws",)),

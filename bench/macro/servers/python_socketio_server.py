@@ -1,15 +1,16 @@
-"""python-socketio 5: python python_socketio_server.py PORT aiohttp|websockets-sansio|websockets|wsproto.
+"""python-socketio 5: python python_socketio_server.py PORT STACK.
 
-The last three are uvicorn's WebSocket implementations. uvloop everywhere, httptools under uvicorn.
+STACK is aiohttp, websockets-sansio, websockets, wsproto or fastsio.
+The three behind aiohttp are uvicorn's WebSocket implementations. uvloop everywhere, httptools under uvicorn.
+The last is fastsio with python-socketio's interface, on its own listener.
 """
 
+import importlib
 import sys
 
-import socketio
 
-
-def make(mode: str) -> socketio.AsyncServer:
-    sio = socketio.AsyncServer(async_mode=mode)
+def make(mode: str, library: str = "socketio"):
+    sio = importlib.import_module(library).AsyncServer(async_mode=mode)
 
     @sio.event
     async def echo(sid, data):
@@ -42,7 +43,10 @@ def main(port: int, stack: str) -> None:
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
         # aiohttp's default backlog of 128 refuses part of a connection burst.
         web.run_app(app, host="127.0.0.1", port=port, backlog=2048, access_log=None, print=None)
+    elif stack == "fastsio":
+        make("asgi", "fastsio.compat.socketio").io.run(port=port, host="127.0.0.1")
     else:
+        import socketio
         import uvicorn
 
         uvicorn.run(

@@ -235,7 +235,8 @@ class Client(Sink):
             return None
 
     def _give_up(self, socket: Socket) -> None:
-        """A socket that does not come about."""
+        """A socket that does not come about: a middleware may have had it join rooms."""
+        socket.leave_all()
         if socket.recovery is not None:
             socket.adapter.release_session(socket.recovery)
         socket.nsp.release()

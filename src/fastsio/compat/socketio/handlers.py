@@ -1,0 +1,142 @@
+"""Handlers by namespace and event, functions and class-based namespaces: what server and client share."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from fastsio._emitter import positional_limit
+
+__all__ = ["NOT_HANDLED", "Handlers", "NamespaceBase", "call_limited", "event_arguments"]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+#: What :meth:`Handlers.trigger` gives where nobody listens.
+NOT_HANDLED = object()
+
+
+class NamespaceBase:
+    """A class whose methods ``on_connect``, ``on_disconnect``, ``on_<event>`` handle a namespace's events.
+
+    :param namespace: its name; ``"*"`` stands for all that have no handlers of their own, whose name comes in
+        front of the arguments.
+    """
+
+    def __init__(self, namespace: str | None = None) -> None:
+        self.namespace = namespace or "/"
+
+    async def trigger_event(self, event: str, *args: Any) -> Any:
+        """Call the method for an event; may be overridden to see all of them."""
+        handler = getattr(self, f"on_{event or ''}", None)
+        if handler is None:
+            return None
+        return await call_limited(handler, args, event in ("connect", "disconnect"))
+
+
+class Handlers:
+    """Registration and look-up of handlers.
+
+    :param reserved: events that the catch-all handler ``"*"`` does not get.
+    """
+
+    def __init__(self, reserved: Iterable[str]) -> None:
+        self._reserved = frozenset(reserved)
+        #: Functions by namespace and event.
+        self.handlers: dict[str, dict[str, Callable[..., Any]]] = {}
+        #: Class-based namespaces by name.
+        self.namespace_handlers: dict[str, NamespaceBase] = {}
+
+    def _handles(self, namespace: str) -> None:
+        """Called when a namespace gets a handler."""
+
+    def on(self, event: str, handler: Callable[..., Any] | None = None, namespace: str | None = None) -> Any:
+        """Have ``handler`` called for ``event``; without it, a decorator.
+
+        :param event: ``"*"`` for all that have no handler, whose name comes in front of the arguments.
+        :param namespace: ``"*"`` for all that have no handlers, whose name comes in front of the arguments.
+        """
+        name = namespace or "/"
+
+        def register(fn: _F) -> _F:
+            self.handlers.setdefault(name, {})[event] = fn
+            self._handles(name)
+            return fn
+
+        if handler is None:
+            return register
+        register(handler)
+        return None
+
+    def event(self, *args: Any, **options: Any) -> Any:
+        """A decorator: the function's name is the event's. With arguments, those of :meth:`on` behind it."""
+        if len(args) == 1 and not options and callable(args[0]):
+            return self.on(args[0].__name__)(args[0])
+
+        def register(fn: _F) -> _F:
+            self.on(fn.__name__, *args, **options)(fn)
+            return fn
+
+        return register
+
+    def add_namespace(self, handler: NamespaceBase) -> None:
+        """Have a class-based namespace called for what no function handles."""
+        self.namespace_handlers[handler.namespace] = handler
+        self._handles(handler.namespace)
+
+    def find(
+        self, event: str, namespace: str, args: tuple[Any, ...]
+    ) -> tuple[Callable[..., Any] | None, tuple[Any, ...]]:
+        """The function for an event, and what it is to be called with."""
+        catches_all = event not in self._reserved
+        own = self.handlers.get(namespace)
+        if own is not None:
+            if event in own:
+                return own[event], args
+            if catches_all and "*" in own:
+                return own["*"], (event, *args)
+        anywhere = self.handlers.get("*")
+        if anywhere is not None:
+            if event in anywhere:
+                return anywhere[event], (namespace, *args)
+            if catches_all and "*" in anywhere:
+                return anywhere["*"], (event, namespace, *args)
+        return None, args
+
+    def find_namespace(
+        self, namespace: str, args: tuple[Any, ...]
+    ) -> tuple[NamespaceBase | None, tuple[Any, ...]]:
+        """The class-based namespace for a name, and what it is to be called with."""
+        found = self.namespace_handlers.get(namespace)
+        if found is not None:
+            return found, args
+        return self.namespace_handlers.get("*"), (namespace, *args)
+
+    async def trigger(self, event: str, namespace: str, *args: Any) -> Any:
+        """Call whoever handles an event; what it returns, or :data:`NOT_HANDLED`."""
+        handler, given = self.find(event, namespace, args)
+        if handler is not None:
+            return await call_limited(handler, given, event in self._reserved)
+        target, given = self.find_namespace(namespace, args)
+        if target is not None:
+            return await target.trigger_event(event, *given)
+        return NOT_HANDLED
+
+
+async def call_limited(handler: Callable[..., Any], args: tuple[Any, ...], trim: bool) -> Any:
+    """Call a handler, plain or async.
+
+    :param trim: leave out what it cannot take at the end: the auth data of ``connect``, the reason of
+        ``disconnect``.
+    """
+    if trim:
+        args = args[: positional_limit(handler)]
+    result = handler(*args)
+    return await result if inspect.isawaitable(result) else result
+
+
+def event_arguments(data: Any) -> tuple[Any, ...]:
+    """``data`` of ``emit`` as an event's arguments: a tuple is several, None is none."""
+    if isinstance(data, tuple):
+        return data
+    return () if data is None else (data,)
