@@ -17,8 +17,8 @@ from collections.abc import Callable
 from typing import Any
 
 import uvloop
-from asgi_servers import serve_under
 from handlers import serve_handlers
+from under import WORKER_OPTIONS, serve_under, serve_workers
 
 import fastsio
 from fastsio.admin import instrument
@@ -29,7 +29,8 @@ ENGINE_PARAMETERS = {"EIO", "transport", "t", "b64", "sid", "j"}
 
 
 def record(**fields: Any) -> None:
-    print(json.dumps(fields), flush=True)
+    # In one piece: several workers share the output.
+    os.write(1, json.dumps(fields).encode() + b"\n")
 
 
 def describe(value: Any) -> Any:
@@ -339,17 +340,23 @@ def serve_engineio(options: dict[str, Any]) -> EngineServer:
     return engine
 
 
-async def main(options: dict[str, Any]) -> None:
+def make_server(options: dict[str, Any]) -> Any:
     kind = options.pop("kind", "socketio")
+    return serve_engineio(options) if kind == "engineio" else serve_socketio(options)
+
+
+async def main(options: dict[str, Any]) -> None:
     under = options.pop("under", None)
-    server = serve_engineio(options) if kind == "engineio" else serve_socketio(options)
-    if under is None:
-        await server.listen(0, host="127.0.0.1")
-        record(event="listening", port=server.port)
-        close = server.close
+    if under == "workers":
+        # Which print what they see themselves.
+        port, close = await serve_workers(options)
+    elif under is not None:
+        port, close = await serve_under(under, make_server(options))
     else:
-        port, close = await serve_under(under, server)
-        record(event="listening", port=port)
+        server = make_server(options)
+        await server.listen(0, host="127.0.0.1")
+        port, close = server.port, server.close
+    record(event="listening", port=port)
 
     commands: asyncio.Queue[bytes] = asyncio.Queue()
     loop = asyncio.get_running_loop()
@@ -360,6 +367,9 @@ async def main(options: dict[str, Any]) -> None:
     loop.remove_reader(0)
     await close()
 
+
+if WORKER_OPTIONS in os.environ:
+    io = make_server(json.loads(os.environ[WORKER_OPTIONS]))
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")

@@ -10,6 +10,7 @@ from fastsio.engine.server import EngineCore
 from fastsio.engine.serving import Lifespan, ListenerLike, Serving
 from fastsio.engine.session import Session
 from fastsio.engine.tap import EnginePacket
+from fastsio.engine.workers import WorkerPlace
 from fastsio.options import EngineOptions, ListenerOptions, split_options
 
 __all__ = ["EnginePacket", "EngineServer", "Refusal", "Request", "Response", "Session"]
@@ -47,6 +48,11 @@ class EngineServer(EngineCore, Serving):
     def handle(self, request: Request) -> None:
         """Serve a request; those outside ``path`` are not found."""
         Serving.handle(self, request)
+
+    def join_workers(self, place: WorkerPlace) -> None:
+        """Be one of several processes that share a port."""
+        super().join_workers(place)
+        self.mark_ids(place.mark)
 
     async def _close_all(self) -> None:
         self.close_sessions()

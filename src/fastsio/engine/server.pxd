@@ -25,6 +25,7 @@ cdef class EngineCore(EventEmitter):
         readonly list _dirty
         public bint _fixed_clock
         list _middlewares
+        str _mark
         dict _opening
         list _proxies
         TimerWheel _timers

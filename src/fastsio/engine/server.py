@@ -65,6 +65,8 @@ class EngineCore(EventEmitter):
             raise OptionError(f"option trusted_proxies: {error}") from error
         self._middlewares: list[Middleware] = []
         self._dirty: list[Session] = []
+        # What the ids of sessions end with: the mark of a worker.
+        self._mark = ""
         # Whether somebody listens to the packets of all sessions.
         self._observes = False
         self._fixed_clock = clock is not None
@@ -97,6 +99,10 @@ class EngineCore(EventEmitter):
     @generate_id.setter
     def generate_id(self, fn: Callable[[Request], Any]) -> None:
         self.set_option("generate_id", fn)
+
+    def mark_ids(self, mark: str) -> None:
+        """Have the ids of new sessions end with ``mark``."""
+        self._mark = mark
 
     # -- facts ----------------------------------------------------------------------------------------
 
@@ -203,7 +209,7 @@ class EngineCore(EventEmitter):
             raise Refusal(errors.BAD_REQUEST, context={"name": "TRANSPORT_HANDSHAKE_ERROR"})
         if self.options.allow_request is None and self.options.generate_id is None:
             protocol = self._check_protocol(request)
-            self._handshake(request, transport, protocol, generate_id())
+            self._handshake(request, transport, protocol, generate_id() + self._mark)
         else:
             self._start(request, self._ask_and_handshake(request, transport))
 
@@ -301,7 +307,7 @@ class EngineCore(EventEmitter):
             if self.options.allow_request is not None:
                 await self._ask(self.options.allow_request, request)
             protocol = self._check_protocol(request)
-            sid = generate_id()
+            sid = generate_id() + self._mark
             if self.options.generate_id is not None:
                 sid = await self._generate(self.options.generate_id, request)
         if not hook.aborted:
@@ -327,12 +333,12 @@ class EngineCore(EventEmitter):
             sid = generate(request)
             if inspect.isawaitable(sid):
                 sid = await sid
-            if not isinstance(sid, str) or not sid or sid in self.sessions:
+            if not isinstance(sid, str) or not sid or sid + self._mark in self.sessions:
                 raise ValueError(f"generate_id gave {sid!r}, not the id of a new session")
         except Exception as error:
             logger.exception("option generate_id failed")
             raise Refusal(errors.BAD_REQUEST, context={"name": "ID_GENERATION_ERROR"}) from error
-        return sid
+        return sid + self._mark
 
     # -- a session's requests -------------------------------------------------------------------------
 

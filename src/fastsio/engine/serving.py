@@ -15,6 +15,7 @@ from socket import socket
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from fastsio.engine.request import App, Request, Response
+from fastsio.engine.workers import WorkerPlace
 from fastsio.options import ListenerOptions
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class ListenerLike(Protocol):
         sock: socket | None,
         backlog: int,
         reuse_port: bool,
+        workers: WorkerPlace | None,
     ) -> None: ...
 
     async def close(self, grace: float = 0.0) -> None: ...
@@ -112,6 +114,8 @@ class Lifespan:
     """What is called before a server serves, and after it has stopped."""
 
     def __init__(self) -> None:
+        #: Which worker the server is; None if it is alone.
+        self.workers: WorkerPlace | None = None
         self._startup: list[Callable[[], Any]] = []
         self._shutdown: list[Callable[[], Any]] = []
         self._started = False
@@ -200,6 +204,10 @@ class Serving:
         self._lifespan.add(False, fn)
         return fn
 
+    def join_workers(self, place: WorkerPlace) -> None:
+        """Be one of several processes that share a port; before :meth:`listen`. ``fastsio run`` does it."""
+        self._lifespan.workers = place
+
     async def startup(self) -> None:
         """Call the startup hooks, once until :meth:`shutdown`, and have adapters connected; for a server that
         another program serves."""
@@ -240,6 +248,7 @@ class Serving:
             sock=sock,
             backlog=backlog,
             reuse_port=reuse_port,
+            workers=self._lifespan.workers,
         )
         self._listeners.append(listener)
         return self

@@ -79,6 +79,7 @@ cdef class SocketTransport(StreamTransport):
     cdef sockaddr_in6 _peer
 
     cpdef write(self, data)
+    cdef int _set_peer(self, const sockaddr* address, Py_ssize_t size) except -1
     cdef int _on_ready(self, uint32_t events) except -1
     cdef int _watch(self, uint32_t interest) except -1
     cdef int _receive(self) except -1

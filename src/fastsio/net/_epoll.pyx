@@ -60,6 +60,7 @@ cdef extern from "sys/socket.h" nogil:
         SOL_SOCKET
         SO_ERROR
     int accept4(int fd, sockaddr* address, socklen_t* size, int flags)
+    int getpeername(int fd, sockaddr* address, socklen_t* size)
     int getsockopt(int fd, int level, int name, void* value, socklen_t* size)
     ssize_t recv(int fd, void* buffer, size_t size, int flags)
     ssize_t send(int fd, const void* buffer, size_t size, int flags)
@@ -161,6 +162,10 @@ cdef class Poller:
         """Take over a connected socket, which is detached; gives its transport after ``connection_made``."""
         _prepare(sock)
         cdef SocketTransport transport = _transport(self, sock.detach(), protocol)
+        cdef sockaddr_storage address
+        cdef socklen_t size = sizeof(address)
+        if getpeername(transport._fd, <sockaddr*>&address, &size) == 0:
+            transport._set_peer(<sockaddr*>&address, size)
         protocol.connection_made(transport)
         if transport._state == OPEN:
             transport._update()
@@ -333,8 +338,7 @@ cdef class Acceptor:
         except BaseException:
             close(fd)
             raise
-        if size <= <Py_ssize_t>sizeof(transport._peer):
-            memcpy(&transport._peer, address, size)
+        transport._set_peer(address, size)
         context = PyContext_CopyCurrent()
         PyContext_Enter(context)
         try:
@@ -383,6 +387,11 @@ cdef class SocketTransport(StreamTransport):
     def __dealloc__(self):
         if self._fd >= 0:
             close(self._fd)
+
+    cdef int _set_peer(self, const sockaddr* address, Py_ssize_t size) except -1:
+        if size <= <Py_ssize_t>sizeof(self._peer):
+            memcpy(&self._peer, address, size)
+        return 0
 
     # -- facts ----------------------------------------------------------------------------------------
 

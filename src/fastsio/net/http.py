@@ -130,11 +130,24 @@ class HttpProtocol(Channel):
         try:
             if self._held or self._phase == _UPGRADING:
                 self._hold(data)
+            elif self._hub.handover is not None and self._hand_on(data):
+                return
             elif self._phase != _BETWEEN or self._blocked() or not self._take_known(data):
                 self._feed(data)
         except Exception:
             logger.exception("connection dropped")
             self.abort()
+
+    def _hand_on(self, data: bytes) -> bool:
+        """Give the connection to the worker that its next request is for; whether it is gone."""
+        handover = self._hub.handover
+        if self._phase != _BETWEEN or self._queue or self._transport.get_write_buffer_size():
+            return False
+        if handover is None or not handover.take(self._transport, data):
+            return False
+        # The other process has the connection as well, so this only closes what is here.
+        self.abort()
+        return True
 
     def pause_writing(self) -> None:
         self._write_paused = True

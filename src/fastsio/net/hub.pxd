@@ -17,6 +17,7 @@ cdef class Hub:
         public object app
         public bint closing
         public set connections
+        public object handover
         readonly KnownHeads heads
         readonly double keep_alive_timeout
         public object limits

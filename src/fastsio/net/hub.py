@@ -17,6 +17,7 @@ from fastsio.options import ListenerOptions
 
 if TYPE_CHECKING:
     from fastsio.net._epoll import Poller
+    from fastsio.net.handover import Handover
 
 __all__ = ["Connection", "Hub"]
 
@@ -65,6 +66,8 @@ class Hub:
         self.wheel = TimerWheel(loop, max(0.005, min(0.5, shortest / 4)))
         self.connections: set[Connection] = set()
         self.closing = False
+        #: Where connections go that are another worker's; None: there are no others.
+        self.handover: Handover | None = None
         #: Called whenever the last connection is gone.
         self.on_empty: list[Callable[[], None]] = []
         #: Request heads that many connections may send.

@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from typing import Protocol, cast
 
 from fastsio.engine.request import App
+from fastsio.engine.workers import WorkerPlace
+from fastsio.net.handover import Handover
 from fastsio.net.http import HttpProtocol
 from fastsio.net.hub import Hub
 from fastsio.options import ListenerOptions
@@ -60,6 +62,7 @@ class Listener:
         sock: socket.socket | None = None,
         backlog: int = 2048,
         reuse_port: bool = False,
+        workers: WorkerPlace | None = None,
     ) -> None:
         """Accept connections on one more address. Exactly one of ``port``, ``path`` and ``sock`` says where.
 
@@ -70,6 +73,7 @@ class Listener:
         :param sock: a bound socket; it belongs to the listener from now on.
         :param backlog: connections the kernel may hold for us.
         :param reuse_port: share the port with other processes that say so too.
+        :param workers: which of those this one is, for connections whose sessions others have.
         :raises OSError: if the address is taken or is not ours.
         """
         if (port is not None) + (path is not None) + (sock is not None) != 1:
@@ -78,6 +82,10 @@ class Listener:
         if self._hub is None:
             self._hub = Hub(loop, self._app, self._options, open_poller(loop))
         hub = self._hub
+        if workers is not None and hub.handover is None:
+            if hub.poller is None:
+                raise RuntimeError("workers need Linux")
+            hub.handover = Handover(hub, workers)
 
         def factory() -> asyncio.BaseProtocol:
             # Compiled classes cannot inherit from asyncio's; loops ask only for the methods.
@@ -142,6 +150,9 @@ class Listener:
         if hub is None:
             return
         hub.closing = True
+        if hub.handover is not None:
+            hub.handover.close()
+            hub.handover = None
         for connection in list(hub.connections):
             connection.shut_down()
         if not await self._emptied(hub, grace):

@@ -12,12 +12,14 @@ from fastsio._codec import Decoder, EncodedPacket, Packet, encode_packet
 from fastsio.adapters.base import Adapter, NamespaceLike
 from fastsio.adapters.memory import MemoryAdapter
 from fastsio.adapters.recovery import RecoveryStore, SessionAwareAdapter
+from fastsio.adapters.worker_bus import WorkerBus
 from fastsio.engine import tasks
 from fastsio.engine.ids import generate_id
 from fastsio.engine.request import Request, Response
 from fastsio.engine.server import EngineCore
 from fastsio.engine.serving import Lifespan, ListenerLike, Serving, network
 from fastsio.engine.session import Session
+from fastsio.engine.workers import WorkerPlace
 from fastsio.exceptions import NamespaceNotFound
 from fastsio.options import EngineOptions, ListenerOptions, RecoveryOptions, ServerOptions, split_options
 from fastsio.parsers import CustomDecoder, Wire, make_wire
@@ -113,6 +115,14 @@ class Server(RootEmitter, V2Members, _Broadcaster, Serving):
             self._serve_metrics(request)
             return True
         return self._static_files is not None and self._static_files.handle(request)
+
+    def join_workers(self, place: WorkerPlace) -> None:
+        """Be one of several processes that share a port; without an adapter of its own, with one to the
+        others."""
+        super().join_workers(place)
+        self.engine.mark_ids(place.mark)
+        if self.options.adapter is None:
+            self.adapter(WorkerBus(place).create_adapter)
 
     def owns(self, path: str) -> bool:
         """Whether a request with that path is the engine's."""
@@ -323,6 +333,8 @@ class Server(RootEmitter, V2Members, _Broadcaster, Serving):
     def _close_adapter(self, namespace: Namespace) -> None:
         if namespace in self._unstarted:
             self._unstarted.remove(namespace)
+            return
+        if type(namespace.adapter).close is Adapter.close:
             return
         tasks.start(
             namespace.adapter.close(),

@@ -1,13 +1,47 @@
-"""ASGI servers for the scenario server: each serves ``server.asgi()`` on a free port of this process."""
+"""What the scenario server can run under: ASGI servers in its process, or ``fastsio run`` with workers."""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import re
 import socket
+import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 Close = Callable[[], Awaitable[None]]
+
+#: Where the scenario server finds its options when ``fastsio run`` imports it.
+WORKER_OPTIONS = "SCENARIO_SERVER"
+
+
+async def serve_workers(options: dict[str, Any]) -> tuple[int, Close]:
+    """Serve with three workers; the port, and what ends them."""
+    command = ("-W", "error", "-m", "fastsio", "run", "scenario_server", "--port", "0", "--workers", "3")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *command,
+        cwd=Path(__file__).parent,
+        env={**os.environ, WORKER_OPTIONS: json.dumps(options)},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    line = await asyncio.wait_for(process.stderr.readline(), 20)
+    found = re.search(rb"on port (\d+) with 3 workers", line)
+    assert found is not None, line + await process.stderr.read()
+
+    async def close() -> None:
+        if process.returncode is None:
+            process.terminate()
+        assert process.stderr is not None
+        complaints = await process.stderr.read()
+        sys.stderr.write(complaints.decode())
+        assert await process.wait() == 0
+
+    return int(found[1]), close
 
 
 async def serve_under(name: str, server: Any) -> tuple[int, Close]:
