@@ -37,7 +37,7 @@ class RunOptions:
 
 
 class StartError(Exception):
-    """The workers cannot start; says why, or nothing if a worker has."""
+    """The workers cannot start; says which did not, and that worker why."""
 
 
 class _Supervisor:
@@ -65,7 +65,8 @@ class _Supervisor:
         try:
             for number, start in enumerate(starts):
                 await self._wait_ready(number, start)
-            on_ready()
+            if not self._stopping.is_set():
+                on_ready()
             keeping = [asyncio.create_task(self._keep(number)) for number in range(self._options.workers)]
             await self._stopping.wait()
         finally:
@@ -73,6 +74,8 @@ class _Supervisor:
                 self.stop()
             await self._wait_ended()
             await asyncio.gather(*keeping)
+            # One may have been started just before.
+            await self._wait_ended()
 
     async def _start(self, number: int) -> tuple[asyncio.subprocess.Process, int]:
         """Start a worker; what it says that it is ready on."""

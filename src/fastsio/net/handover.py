@@ -58,7 +58,8 @@ class Handover:
         if number is None or number == self._place.number or number >= self._place.count:
             return False
         sock = transport.get_extra_info("socket")
-        if sock is None:
+        # The state of a TLS connection is in this process alone.
+        if sock is None or transport.get_extra_info("sslcontext") is not None:
             return False
         outgoing = self._out.get(number)
         if outgoing is None or outgoing.broken:

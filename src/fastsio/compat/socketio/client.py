@@ -69,10 +69,7 @@ class AsyncClient(Handlers):
         engineio_logger: Any = None,
         **options: Any,
     ) -> None:
-        super().__init__(self.reserved_events)
-        self.logger = logger if isinstance(logger, logging.Logger) else logging.getLogger("fastsio.client")
-        if logger is True:
-            logging.getLogger("fastsio").setLevel(logging.INFO)
+        super().__init__(self.reserved_events, logger)
         if serializer == "msgpack":
             options["parser"] = "msgpack"
         elif json is not None:
@@ -100,10 +97,6 @@ class AsyncClient(Handlers):
         #: The namespaces it is in, and its id in each.
         self.namespaces: dict[str, str | None] = {}
         self.connection_namespaces: list[str] = []
-
-    def is_asyncio_based(self) -> bool:
-        """True."""
-        return True
 
     def register_namespace(self, namespace_handler: AsyncClientNamespace) -> None:
         """Add a class-based namespace.
@@ -341,16 +334,6 @@ class AsyncClient(Handlers):
         """``"polling"`` or ``"websocket"``; empty without a connection."""
         engine = None if self._client is None else self._client.manager.engine
         return "" if engine is None else str(engine.transport)
-
-    def start_background_task(
-        self, target: Callable[..., Coroutine[Any, Any, Any]], *args: Any, **options: Any
-    ) -> asyncio.Task[Any]:
-        """Start ``target(*args, **options)`` as a task, which is kept until it ends."""
-        return tasks.start(target(*args, **options))
-
-    async def sleep(self, seconds: float = 0) -> None:
-        """``asyncio.sleep``."""
-        await asyncio.sleep(seconds)
 
 
 async def _value(given: Any) -> Any:

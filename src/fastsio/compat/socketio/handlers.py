@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
-from collections.abc import Callable, Iterable
+import logging
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
 from fastsio._emitter import positional_limit
+from fastsio.engine import tasks
 
 __all__ = ["NOT_HANDLED", "Handlers", "NamespaceBase", "call_limited", "event_arguments"]
 
@@ -26,6 +29,10 @@ class NamespaceBase:
     def __init__(self, namespace: str | None = None) -> None:
         self.namespace = namespace or "/"
 
+    def is_asyncio_based(self) -> bool:
+        """True."""
+        return True
+
     async def trigger_event(self, event: str, *args: Any) -> Any:
         """Call the method for an event; may be overridden to see all of them."""
         handler = getattr(self, f"on_{event or ''}", None)
@@ -35,17 +42,35 @@ class NamespaceBase:
 
 
 class Handlers:
-    """Registration and look-up of handlers.
+    """Registration and look-up of handlers, and what else a server and a client have both.
 
     :param reserved: events that the catch-all handler ``"*"`` does not get.
+    :param logger: a logger, or True to have the package's at ``INFO``.
     """
 
-    def __init__(self, reserved: Iterable[str]) -> None:
+    def __init__(self, reserved: Iterable[str], logger: bool | logging.Logger) -> None:
+        self.logger = logger if isinstance(logger, logging.Logger) else logging.getLogger("fastsio")
+        if logger is True:
+            self.logger.setLevel(logging.INFO)
         self._reserved = frozenset(reserved)
         #: Functions by namespace and event.
         self.handlers: dict[str, dict[str, Callable[..., Any]]] = {}
         #: Class-based namespaces by name.
         self.namespace_handlers: dict[str, NamespaceBase] = {}
+
+    def is_asyncio_based(self) -> bool:
+        """True."""
+        return True
+
+    def start_background_task(
+        self, target: Callable[..., Coroutine[Any, Any, Any]], *args: Any, **options: Any
+    ) -> asyncio.Task[Any]:
+        """Start ``target(*args, **options)`` as a task, which is kept until it ends."""
+        return tasks.start(target(*args, **options))
+
+    async def sleep(self, seconds: float = 0) -> None:
+        """``asyncio.sleep``."""
+        await asyncio.sleep(seconds)
 
     def _handles(self, namespace: str) -> None:
         """Called when a namespace gets a handler."""

@@ -24,10 +24,6 @@ class AsyncNamespace(NamespaceBase):
 
     server: AsyncServer
 
-    def is_asyncio_based(self) -> bool:
-        """True."""
-        return True
-
     def _set_server(self, server: AsyncServer) -> None:
         self.server = server
 
@@ -114,10 +110,6 @@ class AsyncClientNamespace(NamespaceBase):
     """
 
     client: AsyncClient
-
-    def is_asyncio_based(self) -> bool:
-        """True."""
-        return True
 
     def _set_client(self, client: AsyncClient) -> None:
         self.client = client

@@ -6,7 +6,7 @@ import asyncio
 import builtins
 import inspect
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import Any, Literal
@@ -22,7 +22,6 @@ from fastsio.compat.socketio.handlers import NOT_HANDLED, Handlers, event_argume
 from fastsio.compat.socketio.manager import AsyncManager, Reason
 from fastsio.compat.socketio.namespace import AsyncNamespace
 from fastsio.compat.socketio.options import server_options
-from fastsio.engine import tasks
 
 __all__ = ["AsyncServer"]
 
@@ -93,10 +92,7 @@ class AsyncServer(Handlers):
         serializer: str = "default",
         **options: Any,
     ) -> None:
-        super().__init__(self.reserved_events)
-        self.logger = logger if isinstance(logger, logging.Logger) else logging.getLogger("fastsio.server")
-        if logger is True:
-            logging.getLogger("fastsio").setLevel(logging.INFO)
+        super().__init__(self.reserved_events, logger)
         self.manager = AsyncManager() if client_manager is None else client_manager
         given = {**self.manager.server_options(), **server_options(json, serializer, options)}
         #: The server below, with all that fastsio can do.
@@ -115,10 +111,6 @@ class AsyncServer(Handlers):
             self._handles(name)
         if "/" not in self._prepared:
             self.io.use(self._refuse_unprepared)
-
-    def is_asyncio_based(self) -> bool:
-        """True."""
-        return True
 
     # -- registration ---------------------------------------------------------------------------------
 
@@ -461,16 +453,6 @@ class AsyncServer(Handlers):
     async def shutdown(self) -> None:
         """Disconnect everybody and stop."""
         await self.io.close()
-
-    def start_background_task(
-        self, target: Callable[..., Coroutine[Any, Any, Any]], *args: Any, **options: Any
-    ) -> asyncio.Task[Any]:
-        """Start ``target(*args, **options)`` as a task, which is kept until it ends."""
-        return tasks.start(target(*args, **options))
-
-    async def sleep(self, seconds: float = 0) -> None:
-        """``asyncio.sleep``."""
-        await asyncio.sleep(seconds)
 
     def attach(self, app: Any, socketio_path: str = "socket.io") -> None:
         """Not there: an ASGI server serves :class:`ASGIApp`, and ``server.io.run()`` needs none.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Final
 
 from fastsio.engine.request import Response
 from fastsio.net.asgi.requests import send_response
@@ -14,9 +13,6 @@ from fastsio.net.exchange import Channel, HttpExchange, plain_response
 __all__ = ["HttpCall"]
 
 logger = logging.getLogger("fastsio.net")
-
-# No bound of the listener's applies here: the ASGI server has its own for slow bodies.
-_UNKNOWN: Final = -1
 
 
 class HttpCall(Channel):
@@ -104,5 +100,5 @@ def _announced(scope: Scope) -> int:
     """The size of the body as announced, -1 if it was not."""
     for name, value in scope["headers"]:
         if name.lower() == b"content-length":
-            return int(value) if value.isdigit() and len(value) <= 18 else _UNKNOWN
-    return _UNKNOWN
+            return int(value) if value.isdigit() and len(value) <= 18 else -1
+    return -1

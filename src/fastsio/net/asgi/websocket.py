@@ -36,9 +36,13 @@ class WebSocketCall:
         self._response: Response | None = None
         self._websocket: AsgiWebSocket | None = None
         self._over = False
-        self.exchange = self
         self._loop = asyncio.get_running_loop()
         self._answered = self._loop.create_future()
+
+    @property
+    def exchange(self) -> WebSocketCall:
+        """Itself."""
+        return self
 
     async def run(self, receive: Receive, send: Send) -> None:
         """Answer the handshake, then carry messages to the end. The application has the request already."""
@@ -128,6 +132,7 @@ class AsgiWebSocket(WebSocket):
     """
 
     __slots__ = (
+        "_deadline",
         "_done",
         "_ending",
         "_error",
@@ -154,6 +159,7 @@ class AsgiWebSocket(WebSocket):
         self._queued = 0
         self._ending = False
         self._error: str | None = None
+        self._deadline: asyncio.TimerHandle | None = None
         #: Done when nothing more is to be sent or read.
         self._done: asyncio.Future[tuple[int, str]] = self._loop.create_future()
         self._waker: asyncio.Future[None] | None = None
@@ -168,6 +174,8 @@ class AsgiWebSocket(WebSocket):
             self._ending = True
             for task in tasks:
                 task.cancel()
+            if self._deadline is not None:
+                self._deadline.cancel()
             self._report(code, reason)
 
     # -- in -------------------------------------------------------------------------------------------
@@ -281,7 +289,7 @@ class AsgiWebSocket(WebSocket):
             self._ending = True
             self._out.append(({"type": "websocket.close", "code": code or 1000, "reason": reason}, 0))
             self._wake()
-            self._loop.call_later(_LINGER, self._finish, 1006, "")
+            self._deadline = self._loop.call_later(_LINGER, self._finish, 1006, "")
 
     def abort(self) -> None:
         """Drop what is queued and end the connection; ``on_close`` follows on the next turn of the loop."""
