@@ -275,6 +275,8 @@ def test_what_is_not_there_says_what_is() -> None:
         sio.attach(object())
     with pytest.raises(ValueError, match="AsyncNamespace"):
         sio.register_namespace(object())  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="takes a ClientNamespace"):
+        socketio.Client().register_namespace(object())  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="AsyncClientNamespace"):
         socketio.AsyncClient().register_namespace(object())  # type: ignore[arg-type]
 

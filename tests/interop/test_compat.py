@@ -1,4 +1,4 @@
-"""One program for python-socketio's server and one for its clients, with that library and with fastsio.
+"""Programs for python-socketio's server and clients, run with that library and with fastsio.
 
 Whatever combination runs them, the client sees the same as when both are python-socketio's.
 """
@@ -24,6 +24,8 @@ from tests.interop.harness import ENVIRONMENTS, missing
 pytestmark = pytest.mark.interop
 
 PROGRAMS = Path(__file__).with_name("compat")
+ASYNCIO = "client_program.py"
+BLOCKING = "sync_client_program.py"
 SOURCES = str(Path(fastsio.__file__).parents[1])
 
 
@@ -62,11 +64,11 @@ def serve(library: str, log: Path) -> Iterator[int]:
             process.wait(10)
 
 
-def transcript(server: str, client: str, transports: str, log: Path) -> dict[str, Any]:
-    """What the client program saw."""
+def transcript(program: str, server: str, client: str, transports: str, log: Path) -> dict[str, Any]:
+    """What a client program saw."""
     with serve(server, log) as port:
         done = subprocess.run(
-            command(client, "client_program.py", f"http://127.0.0.1:{port}", transports),
+            command(client, program, f"http://127.0.0.1:{port}", transports),
             env=ENVIRONMENT,
             capture_output=True,
             text=True,
@@ -78,22 +80,27 @@ def transcript(server: str, client: str, transports: str, log: Path) -> dict[str
         assert done.stderr == ""
     if server == "fastsio":
         # The one of the handler that is there to fail.
-        assert log.read_text().count("Traceback") == 1, log.read_text()
+        assert log.read_text().count("Traceback") == (program == ASYNCIO), log.read_text()
     told = json.loads(done.stdout)
     assert isinstance(told, dict)
     return told
 
 
 @pytest.fixture(scope="module")
-def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The same with python-socketio on both sides."""
-    told = transcript("socketio", "socketio", "websocket", tmp_path_factory.mktemp("compat") / "log")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """The same with python-socketio on both sides, by program."""
+    folder = tmp_path_factory.mktemp("compat")
+    told = {
+        program: transcript(program, "socketio", "socketio", "websocket", folder / "log")
+        for program in (ASYNCIO, BLOCKING)
+    }
     # It is the programs that make the test: each part of them has left something.
-    assert len(told) == 49
-    assert told["whoami"]["session"] == {"name": "a", "token": "secret", "asked": 1}
+    assert [len(log) for log in told.values()] == [49, 22]
+    assert told[ASYNCIO]["whoami"]["session"] == {"name": "a", "token": "secret", "asked": 1}
     return told
 
 
+@pytest.mark.parametrize("program", [ASYNCIO, BLOCKING])
 @pytest.mark.parametrize(
     ("server", "client", "transports"),
     [
@@ -106,6 +113,11 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     ],
 )
 def test_programs_see_the_same(
-    server: str, client: str, transports: str, reference: dict[str, Any], tmp_path: Path
+    program: str,
+    server: str,
+    client: str,
+    transports: str,
+    reference: dict[str, dict[str, Any]],
+    tmp_path: Path,
 ) -> None:
-    assert transcript(server, client, transports, tmp_path / "log") == reference
+    assert transcript(program, server, client, transports, tmp_path / "log") == reference[program]

@@ -20,7 +20,7 @@ from fastsio.client.client import Client
 from fastsio.client.socket import Ack, Socket
 from fastsio.exceptions import Disconnected, FastSIOError
 
-__all__ = ["SyncClient", "SyncSocket"]
+__all__ = ["BackgroundLoop", "SyncClient", "SyncSocket"]
 
 logger = logging.getLogger("fastsio.client")
 
@@ -33,7 +33,7 @@ _LIMIT = 10_000
 _LIFECYCLE = {"connect", "connect_error", "disconnect"}
 
 
-class _Loop:
+class BackgroundLoop:
     """An event loop on a background thread, and a second thread on which handlers run, one at a time."""
 
     def __init__(self) -> None:
@@ -114,7 +114,7 @@ class SyncSocket:
     client's blocking calls themselves.
     """
 
-    def __init__(self, loop: _Loop, socket: Socket) -> None:
+    def __init__(self, loop: BackgroundLoop, socket: Socket) -> None:
         self._loop = loop
         self._socket = socket
         self._handlers: dict[str, list[tuple[Callable[..., Any], int, Callable[..., None]]]] = {}
@@ -339,7 +339,7 @@ class SyncClient(SyncSocket):
         # A connection belongs to one loop, and each blocking client has one of its own.
         self._client = Client(url, **{**options, "auto_connect": False, "multiplex": False})
         self._namespaces: dict[str, SyncSocket] = {self._client.nsp: self}
-        super().__init__(_Loop(), self._client)
+        super().__init__(BackgroundLoop(), self._client)
 
     def of(self, namespace: str, auth: Any = None) -> SyncSocket:
         """The socket of another namespace on the same connection; the same one each time."""

@@ -1,7 +1,7 @@
 """python-socketio's interface: ``from fastsio.compat import socketio``.
 
-Programs with ``AsyncServer``, ``AsyncNamespace``, ``ASGIApp``, ``AsyncClient`` and ``AsyncSimpleClient``
-run as they are. docs/migrate/from-python-socketio.md says what is different.
+Programs with ``AsyncServer``, ``AsyncNamespace``, ``ASGIApp`` and any of the clients run as they are.
+docs/migrate/from-python-socketio.md says what is different.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from fastsio.compat.socketio import exceptions
 from fastsio.compat.socketio.asgi import ASGIApp
 from fastsio.compat.socketio.client import AsyncClient
 from fastsio.compat.socketio.manager import AsyncManager, AsyncRedisManager
-from fastsio.compat.socketio.namespace import AsyncClientNamespace, AsyncNamespace
+from fastsio.compat.socketio.namespace import AsyncClientNamespace, AsyncNamespace, ClientNamespace
 from fastsio.compat.socketio.server import AsyncServer
 from fastsio.compat.socketio.simple_client import AsyncSimpleClient
+from fastsio.compat.socketio.sync_client import Client, SimpleClient
 
 __all__ = [
     "ASGIApp",
@@ -23,14 +24,14 @@ __all__ = [
     "AsyncRedisManager",
     "AsyncServer",
     "AsyncSimpleClient",
+    "Client",
+    "ClientNamespace",
+    "SimpleClient",
     "exceptions",
 ]
 
 _THREADS = "runs handlers in threads; there is AsyncServer"
 _ELSEWHERE = {
-    "Client": "fastsio.SyncClient blocks; there is AsyncClient",
-    "SimpleClient": "fastsio.SyncClient has receive(); there is AsyncSimpleClient",
-    "ClientNamespace": "there is AsyncClientNamespace",
     "Server": _THREADS,
     "Namespace": "there is AsyncNamespace",
     "WSGIApp": "there is ASGIApp",

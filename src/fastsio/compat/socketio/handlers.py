@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from fastsio._emitter import positional_limit
 from fastsio.engine import tasks
 
-__all__ = ["NOT_HANDLED", "Handlers", "NamespaceBase", "call_limited", "event_arguments"]
+__all__ = ["NOT_HANDLED", "AsyncNamespaceBase", "Handlers", "NamespaceBase", "event_arguments"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -29,16 +29,27 @@ class NamespaceBase:
     def __init__(self, namespace: str | None = None) -> None:
         self.namespace = namespace or "/"
 
+    def _handler(
+        self, event: str, args: tuple[Any, ...]
+    ) -> tuple[Callable[..., Any], tuple[Any, ...]] | None:
+        """The method for an event, and what it is to be called with; None if there is none."""
+        handler = getattr(self, f"on_{event or ''}", None)
+        if handler is None:
+            return None
+        return handler, trimmed(handler, args) if event in ("connect", "disconnect") else args
+
+
+class AsyncNamespaceBase(NamespaceBase):
+    """Its methods may be coroutines."""
+
     def is_asyncio_based(self) -> bool:
         """True."""
         return True
 
     async def trigger_event(self, event: str, *args: Any) -> Any:
         """Call the method for an event; may be overridden to see all of them."""
-        handler = getattr(self, f"on_{event or ''}", None)
-        if handler is None:
-            return None
-        return await call_limited(handler, args, event in ("connect", "disconnect"))
+        found = self._handler(event, args)
+        return None if found is None else await call(*found)
 
 
 class Handlers:
@@ -56,7 +67,7 @@ class Handlers:
         #: Functions by namespace and event.
         self.handlers: dict[str, dict[str, Callable[..., Any]]] = {}
         #: Class-based namespaces by name.
-        self.namespace_handlers: dict[str, NamespaceBase] = {}
+        self.namespace_handlers: dict[str, Any] = {}
 
     def is_asyncio_based(self) -> bool:
         """True."""
@@ -128,36 +139,39 @@ class Handlers:
                 return anywhere["*"], (event, namespace, *args)
         return None, args
 
-    def find_namespace(
-        self, namespace: str, args: tuple[Any, ...]
-    ) -> tuple[NamespaceBase | None, tuple[Any, ...]]:
+    def find_namespace(self, namespace: str, args: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
         """The class-based namespace for a name, and what it is to be called with."""
         found = self.namespace_handlers.get(namespace)
         if found is not None:
             return found, args
         return self.namespace_handlers.get("*"), (namespace, *args)
 
-    async def trigger(self, event: str, namespace: str, *args: Any) -> Any:
-        """Call whoever handles an event; what it returns, or :data:`NOT_HANDLED`."""
+    def find_any(
+        self, event: str, namespace: str, args: tuple[Any, ...]
+    ) -> tuple[Callable[..., Any] | None, tuple[Any, ...]]:
+        """The function for an event, or the class that has it, and what it is to be called with."""
         handler, given = self.find(event, namespace, args)
         if handler is not None:
-            return await call_limited(handler, given, event in self._reserved)
+            return handler, trimmed(handler, given) if event in self._reserved else given
         target, given = self.find_namespace(namespace, args)
-        if target is not None:
-            return await target.trigger_event(event, *given)
-        return NOT_HANDLED
+        return (None, args) if target is None else (target.trigger_event, (event, *given))
+
+    async def trigger(self, event: str, namespace: str, *args: Any) -> Any:
+        """Call whoever handles an event; what it returns, or :data:`NOT_HANDLED`."""
+        handler, given = self.find_any(event, namespace, args)
+        return NOT_HANDLED if handler is None else await call(handler, given)
 
 
-async def call_limited(handler: Callable[..., Any], args: tuple[Any, ...], trim: bool) -> Any:
-    """Call a handler, plain or async.
-
-    :param trim: leave out what it cannot take at the end: the auth data of ``connect``, the reason of
-        ``disconnect``.
-    """
-    if trim:
-        args = args[: positional_limit(handler)]
+async def call(handler: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    """Call a handler, plain or async."""
     result = handler(*args)
     return await result if inspect.isawaitable(result) else result
+
+
+def trimmed(handler: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The arguments without those at the end that a handler cannot take: the auth data of ``connect``, the
+    reason of ``disconnect``."""
+    return args[: positional_limit(handler)]
 
 
 def event_arguments(data: Any) -> tuple[Any, ...]:

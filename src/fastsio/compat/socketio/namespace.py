@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from fastsio.compat.socketio.handlers import NamespaceBase
+from fastsio.compat.socketio.handlers import AsyncNamespaceBase, NamespaceBase
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from fastsio.compat.socketio.client import AsyncClient
     from fastsio.compat.socketio.server import AsyncServer
+    from fastsio.compat.socketio.sync_client import Client
 
-__all__ = ["AsyncClientNamespace", "AsyncNamespace"]
+__all__ = ["AsyncClientNamespace", "AsyncNamespace", "ClientNamespace"]
 
 
-class AsyncNamespace(NamespaceBase):
+class AsyncNamespace(AsyncNamespaceBase):
     """A class of handlers for a server, see :class:`NamespaceBase`. Handlers get ``sid`` first.
 
     The methods are those of :class:`AsyncServer`, for this namespace unless another is named.
@@ -103,7 +104,7 @@ class AsyncNamespace(NamespaceBase):
         await self.server.disconnect(sid, namespace or self.namespace)
 
 
-class AsyncClientNamespace(NamespaceBase):
+class AsyncClientNamespace(AsyncNamespaceBase):
     """A class of handlers for a client, see :class:`NamespaceBase`.
 
     The methods are those of :class:`AsyncClient`, for this namespace unless another is named.
@@ -139,3 +140,50 @@ class AsyncClientNamespace(NamespaceBase):
     async def disconnect(self) -> None:
         """As :meth:`AsyncClient.disconnect`."""
         await self.client.disconnect()
+
+
+class ClientNamespace(NamespaceBase):
+    """A class of handlers for a blocking client, see :class:`NamespaceBase`.
+
+    The methods are those of :class:`Client`, for this namespace unless another is named.
+    """
+
+    client: Client
+
+    def is_asyncio_based(self) -> bool:
+        """False."""
+        return False
+
+    def _set_client(self, client: Client) -> None:
+        self.client = client
+
+    def trigger_event(self, event: str, *args: Any) -> Any:
+        """Call the method for an event; may be overridden to see all of them."""
+        found = self._handler(event, args)
+        return None if found is None else found[0](*found[1])
+
+    def emit(
+        self,
+        event: str,
+        data: Any = None,
+        namespace: str | None = None,
+        callback: Callable[..., Any] | None = None,
+    ) -> None:
+        """As :meth:`Client.emit`."""
+        self.client.emit(event, data, namespace or self.namespace, callback)
+
+    def send(
+        self, data: Any, namespace: str | None = None, callback: Callable[..., Any] | None = None
+    ) -> None:
+        """As :meth:`Client.send`."""
+        self.client.send(data, namespace or self.namespace, callback)
+
+    def call(
+        self, event: str, data: Any = None, namespace: str | None = None, timeout: float | None = None
+    ) -> Any:
+        """As :meth:`Client.call`, without a limit of time unless there is one."""
+        return self.client.call(event, data, namespace or self.namespace, timeout)
+
+    def disconnect(self) -> None:
+        """As :meth:`Client.disconnect`."""
+        self.client.disconnect()
