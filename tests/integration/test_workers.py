@@ -86,6 +86,36 @@ async def test_a_connection_stays_where_it_has_gone(tmp_path: Path) -> None:
         writer.close()
 
 
+async def test_requests_that_come_in_pieces(tmp_path: Path) -> None:
+    async with workers(tmp_path) as (one, two):
+        for port in (one.port, two.port):
+            target = f"/socket.io/?EIO=4&transport=polling&sid={await open_session(two.port)}"
+            request = f"POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n40".encode()
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            for _ in range(2):
+                for start in range(0, len(request), 7):
+                    writer.write(request[start : start + 7])
+                    await asyncio.sleep(0.002)
+                head = await reader.readuntil(b"\r\n\r\n")
+                assert b" 200 " in head and await reader.readexactly(2) == b"ok"
+                request = request.replace(b"\r\n\r\n40", b"\r\n\r\n41")
+            writer.close()
+
+
+@pytest.mark.parametrize("line", [b"GET ", b"GET /" + b"x" * 20_000])
+async def test_a_first_line_without_an_end(tmp_path: Path, line: bytes) -> None:
+    """Waits for the rest as long as anywhere, and no longer than a line may be."""
+    folder = tmp_path
+    io = make(folder, 0, 1, header_timeout=0.3, keep_alive_timeout=0.3)
+    await io.listen(0, "127.0.0.1", reuse_port=True)
+    reader, writer = await asyncio.open_connection("127.0.0.1", io.port)
+    writer.write(line)
+    answer = await asyncio.wait_for(reader.read(), 5)
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 414 ")
+    writer.close()
+    await io.close(0.2)
+
+
 async def test_namespaces_that_only_one_has(tmp_path: Path) -> None:
     async with workers(tmp_path) as (one, two):
         one.of("/own")

@@ -23,6 +23,7 @@ cdef class HttpProtocol(Channel):
         Py_ssize_t _header_size
         dict _headers
         KnownHeads _heads
+        bytes _early
         bytes _held
         Hub _hub
         readonly object _parser

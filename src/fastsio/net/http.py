@@ -81,6 +81,8 @@ class HttpProtocol(Channel):
         self._feeding = False
         #: Input that is not parsed yet.
         self._held = b""
+        #: Among workers: the beginning of a request's first line.
+        self._early = b""
         self._current: HttpExchange | None = None
         #: Requests whose responses are not sent, in order.
         self._queue: list[HttpExchange] = []
@@ -128,26 +130,35 @@ class HttpProtocol(Channel):
         if self._phase >= _DROPPING:
             return
         try:
+            if self._hub.handover is not None:
+                data = self._route(data)
+                if not data:
+                    return
             if self._held or self._phase == _UPGRADING:
                 self._hold(data)
-            elif self._hub.handover is not None and self._hand_on(data):
-                return
             elif self._phase != _BETWEEN or self._blocked() or not self._take_known(data):
                 self._feed(data)
         except Exception:
             logger.exception("connection dropped")
             self.abort()
 
-    def _hand_on(self, data: bytes) -> bool:
-        """Give the connection to the worker that its next request is for; whether it is gone."""
+    def _route(self, data: bytes) -> bytes:
+        """Give the connection to the worker that its next request is for, once the request's first line is
+        here; what there is to do here."""
+        if self._phase != _BETWEEN or self._queue or self._held:
+            return data
+        data = self._early + data
+        self._early = b""
         handover = self._hub.handover
-        if self._phase != _BETWEEN or self._queue or self._transport.get_write_buffer_size():
-            return False
-        if handover is None or not handover.take(self._transport, data):
-            return False
+        assert handover is not None
+        if b"\n" not in data and len(data) < self._hub.limits.max_target_size:
+            self._early = data
+            return b""
+        if self._transport.get_write_buffer_size() or not handover.take(self._transport, data):
+            return data
         # The other process has the connection as well, so this only closes what is here.
         self.abort()
-        return True
+        return b""
 
     def pause_writing(self) -> None:
         self._write_paused = True
