@@ -12,7 +12,7 @@ pytestmark = pytest.mark.interop
 UNDER = {
     "uvicorn-httptools-websockets-sansio": ["sio-client-2", "sio-client-4"],
     "uvicorn-h11-wsproto": ["sio-client-4"],
-    "uvicorn-httptools-fastsio": ["sio-client-3", "sio-client-4"],
+    "uvicorn-httptools-fastsio": ["sio-client-4"],
     "hypercorn": ["sio-client-4"],
 }
 

@@ -15,7 +15,7 @@ pytestmark = [
 ]
 
 WORKERS = {"under": "workers"}
-CLIENTS = ("sio-client-2", "sio-client-4", "sio-py-5")
+CLIENTS = ("sio-client-2", "sio-client-4")
 
 
 # As in a cluster of Node's, a parent namespace reaches the children that its own process has.
@@ -27,7 +27,7 @@ def test_scenario(case: Case, client: Client, servers: Servers, drivers: Drivers
     case.run(client, servers.get(**WORKERS, **case.server), drivers, tag)
 
 
-@pytest.mark.parametrize("name", CLIENTS[:2])
+@pytest.mark.parametrize("name", CLIENTS)
 def test_heartbeat_keeps_sessions(name: str, servers: Servers, drivers: Drivers, tag: str) -> None:
     check_heartbeat(name, servers.get(**WORKERS, **HEARTBEAT), drivers, tag)
 
