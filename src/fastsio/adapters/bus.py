@@ -29,6 +29,7 @@ __all__ = [
     "read_args",
     "read_event",
     "read_list",
+    "read_message",
     "read_names",
     "read_options",
     "read_text",
@@ -188,6 +189,19 @@ def read_names(data: Mapping[str, Any], key: str) -> list[str]:
     if not all(isinstance(name, str) for name in names):
         raise BusError(f"{key} has something else than strings")
     return names
+
+
+def read_message(value: Any) -> Message:
+    """The message that a mapping is.
+
+    :raises BusError: if it is none.
+    """
+    if not isinstance(value, dict):
+        raise BusError("not a mapping")
+    data, type_ = value.get("data"), value.get("type")
+    if not isinstance(data, dict) or type(type_) is not int:
+        raise BusError("without data or type")
+    return Message(read_text(value, "uid"), read_text(value, "nsp"), type_, data)
 
 
 def write_event(args: tuple[Any, ...]) -> dict[str, Any]:

@@ -53,6 +53,10 @@ class ClusterAdapter(MemoryAdapter):
         self._questions: dict[str, _Question] = {}
         self._ack_requests: dict[str, _AckRequest] = {}
 
+    def write_message(self, type_: MessageType, data: dict[str, Any]) -> dict[str, Any]:
+        """A message as it goes over the bus."""
+        return {"uid": self.uid, "nsp": self.namespace.name, "type": int(type_), "data": data}
+
     @abstractmethod
     def publish(self, type_: MessageType, data: dict[str, Any]) -> None:
         """Tell the other adapters of the namespace.

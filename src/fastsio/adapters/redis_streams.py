@@ -35,6 +35,7 @@ from fastsio.adapters.bus import (
     from_json,
     pack,
     read_event,
+    read_message,
     read_names,
     read_options,
     read_text,
@@ -234,8 +235,8 @@ class RedisStreamsAdapter(ClusterAdapter):
         self._publish_on(f"{self._public}{uid}#", type_, data)
 
     def _publish_on(self, channel: str, type_: MessageType, data: dict[str, Any]) -> None:
-        message = {"uid": self.uid, "nsp": self.namespace.name, "type": int(type_), "data": data}
-        self._link.send(_Publication(("PUBLISH", channel, pack(message))))
+        message = pack(self.write_message(type_, data))
+        self._link.send(_Publication(("PUBLISH", channel, message)))
 
     def _add_command(self, type_: MessageType, data: dict[str, Any]) -> tuple[Value, ...]:
         text = to_json(data)
@@ -255,13 +256,7 @@ class RedisStreamsAdapter(ClusterAdapter):
     def on_published(self, payload: bytes) -> None:
         """Something on a channel of the adapter."""
         try:
-            value = unpack(payload)
-            if not isinstance(value, dict):
-                raise BusError("not a mapping")
-            data, type_ = value.get("data"), value.get("type")
-            if not isinstance(data, dict) or type(type_) is not int:
-                raise BusError("without data or type")
-            message = Message(read_text(value, "uid"), read_text(value, "nsp"), type_, data)
+            message = read_message(unpack(payload))
             if message.uid != self.uid and message.namespace == self.namespace.name:
                 self.on_message(message)
         except (BusError, PacketError) as error:

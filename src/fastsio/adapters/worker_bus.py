@@ -1,7 +1,7 @@
 """The servers of one machine as one: adapters on stream sockets between its workers.
 
 Each worker connects to each other one and says there what it has for it; it begins with the namespaces it
-has, each with the id of its adapter. A message is four bytes of length and msgpack.
+has, each with the id of its adapter. A message is a frame of msgpack.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from functools import partial
 from typing import Any
 
 from fastsio.adapters.base import NamespaceLike
-from fastsio.adapters.bus import BusError, Message, MessageType, pack, read_text, unpack
+from fastsio.adapters.bus import BusError, MessageType, pack, read_message, read_text, unpack
 from fastsio.adapters.cluster import ClusterAdapter
-from fastsio.engine.workers import WorkerPlace
+from fastsio.engine.workers import Frames, WorkerPlace, frame
 from fastsio.exceptions import PacketError
 
 __all__ = ["WorkerAdapter", "WorkerBus"]
@@ -117,7 +117,7 @@ class WorkerBus:
     def _write(self, transport: asyncio.Transport, payload: bytes) -> None:
         if transport.is_closing():
             return  # that worker is going, and its clients with it
-        transport.write(len(payload).to_bytes(4, "big") + payload)
+        transport.write(frame(payload))
         if transport.get_write_buffer_size() > _MAX_WAITING:
             logger.warning("a worker takes no messages: %d bytes waited for it", _MAX_WAITING)
             transport.abort()
@@ -193,10 +193,7 @@ class WorkerBus:
         elif "leave" in value:
             namespaces.pop(read_text(value, "leave"), None)
         else:
-            data, type_ = value.get("data"), value.get("type")
-            if not isinstance(data, dict) or type(type_) is not int:
-                raise BusError("without data or type")
-            message = Message(read_text(value, "uid"), read_text(value, "nsp"), type_, data)
+            message = read_message(value)
             adapter = self._adapters.get(message.namespace)
             if adapter is not None:
                 adapter.on_message(message)
@@ -219,7 +216,7 @@ class _Incoming(asyncio.Protocol):
     def __init__(self, bus: WorkerBus, present: set[_Incoming]) -> None:
         self._bus = bus
         self._present = present
-        self._data = bytearray()
+        self._frames = Frames()
         self._number = -1
         self._namespaces: dict[str, str] = {}
 
@@ -228,14 +225,7 @@ class _Incoming(asyncio.Protocol):
         self._present.add(self)
 
     def data_received(self, data: bytes) -> None:
-        self._data += data
-        start = 0
-        while len(self._data) - start >= 4:
-            end = start + 4 + int.from_bytes(self._data[start : start + 4], "big")
-            if len(self._data) < end:
-                break
-            payload = bytes(self._data[start + 4 : end])
-            start = end
+        for payload in self._frames.feed(data):
             try:
                 value = unpack(payload)
                 if self._number < 0:
@@ -244,7 +234,6 @@ class _Incoming(asyncio.Protocol):
                     self._bus.on_message(self._namespaces, value)
             except (BusError, PacketError) as error:
                 logger.warning("ignored a message of worker %d: %s", self._number, error)
-        del self._data[:start]
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._present.discard(self)
@@ -276,13 +265,10 @@ class WorkerAdapter(ClusterAdapter):
         """How many workers have the namespace, this one among them."""
         return 1 + len(self._bus.others(self.namespace.name))
 
-    def _message(self, type_: MessageType, data: dict[str, Any]) -> dict[str, Any]:
-        return {"uid": self.uid, "nsp": self.namespace.name, "type": int(type_), "data": data}
-
     def publish(self, type_: MessageType, data: dict[str, Any]) -> None:
         """Tell the other workers."""
-        self._bus.publish(self.namespace.name, self._message(type_, data))
+        self._bus.publish(self.namespace.name, self.write_message(type_, data))
 
     def respond(self, uid: str, type_: MessageType, data: dict[str, Any]) -> None:
         """Answer one of them."""
-        self._bus.respond(uid, self._message(type_, data))
+        self._bus.respond(uid, self.write_message(type_, data))

@@ -41,10 +41,6 @@ class EngineServer(EngineCore, Serving):
         super().handle(request)
         return True
 
-    def owns(self, path: str) -> bool:
-        """Whether a request with that path is the engine's."""
-        return path.startswith(self.path)
-
     def handle(self, request: Request) -> None:
         """Serve a request; those outside ``path`` are not found."""
         Serving.handle(self, request)

@@ -166,6 +166,10 @@ class EngineCore(EventEmitter):
         """Whether a request's URL is the engine's: it starts with ``path`` and a slash."""
         return request.path.startswith(self.path)
 
+    def owns(self, path: str) -> bool:
+        """Whether a request with that path is the engine's."""
+        return path.startswith(self.path)
+
     def handle_own(self, request: Request) -> bool:
         """Serve a request whose path is :attr:`path` and nothing more; whether it is."""
         if request.path != self.path:
@@ -209,7 +213,7 @@ class EngineCore(EventEmitter):
             raise Refusal(errors.BAD_REQUEST, context={"name": "TRANSPORT_HANDSHAKE_ERROR"})
         if self.options.allow_request is None and self.options.generate_id is None:
             protocol = self._check_protocol(request)
-            self._handshake(request, transport, protocol, generate_id() + self._mark)
+            self._handshake(request, transport, protocol, generate_id())
         else:
             self._start(request, self._ask_and_handshake(request, transport))
 
@@ -307,7 +311,7 @@ class EngineCore(EventEmitter):
             if self.options.allow_request is not None:
                 await self._ask(self.options.allow_request, request)
             protocol = self._check_protocol(request)
-            sid = generate_id() + self._mark
+            sid = generate_id()
             if self.options.generate_id is not None:
                 sid = await self._generate(self.options.generate_id, request)
         if not hook.aborted:
@@ -338,7 +342,7 @@ class EngineCore(EventEmitter):
         except Exception as error:
             logger.exception("option generate_id failed")
             raise Refusal(errors.BAD_REQUEST, context={"name": "ID_GENERATION_ERROR"}) from error
-        return sid + self._mark
+        return sid
 
     # -- a session's requests -------------------------------------------------------------------------
 
@@ -410,6 +414,7 @@ class EngineCore(EventEmitter):
         if request.upgrade and transport == "polling":
             self._turn_away(request)
             return
+        sid += self._mark
         session = Session(self, sid, protocol, request)
         if self._observes:
             session.observe()

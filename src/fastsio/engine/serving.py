@@ -21,7 +21,7 @@ from fastsio.options import ListenerOptions
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Lifespan", "ListenerLike", "Network", "Served", "Serving", "set_network"]
+__all__ = ["Lifespan", "ListenerLike", "Network", "Owner", "Served", "Serving", "set_network"]
 
 logger = logging.getLogger("fastsio.engine")
 
@@ -56,20 +56,24 @@ class FilesLike(Protocol):
     def handle(self, request: Request) -> bool: ...
 
 
-class Served(App, Protocol):
-    """What another program's HTTP server can serve."""
+class Served(Protocol):
+    """What an ASGI server can serve."""
 
     def serve(self, request: Request) -> bool:
         """Answer ``request``, now or later, if it is meant for this; whether it is."""
         ...
 
-    def owns(self, path: str) -> bool:
-        """Whether a request with that path is meant for the engine."""
-        ...
-
     async def startup(self) -> None: ...
 
     async def close(self) -> None: ...
+
+
+class Owner(App, Protocol):
+    """An application that can tell its requests by their paths."""
+
+    def owns(self, path: str) -> bool:
+        """Whether a request with that path is meant for the engine."""
+        ...
 
 
 class Network(Protocol):
@@ -87,7 +91,7 @@ class Network(Protocol):
         """An ASGI application of ``app``, which passes on to ``other`` what is not ``app``'s."""
         ...
 
-    def uvicorn_protocol(self, app: Served, options: ListenerOptions) -> type[asyncio.Protocol]:
+    def uvicorn_protocol(self, app: Owner, options: ListenerOptions) -> type[asyncio.Protocol]:
         """What uvicorn can serve the WebSockets of ``app`` with."""
         ...
 

@@ -1,8 +1,7 @@
 """Connections that reached the wrong worker go to the right one, with their descriptor (SCM_RIGHTS).
 
 A request of a session names the worker that has it. Between workers there is a stream socket in each
-direction, on which a connection is its descriptor and what was read from it: four bytes of length, then those
-bytes.
+direction, on which a connection is its descriptor and what was read from it, as a frame.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import socket
 from collections import deque
 from typing import Any, Final, cast
 
-from fastsio.engine.workers import WorkerPlace, worker_of
+from fastsio.engine.workers import Frames, WorkerPlace, frame, worker_of
 from fastsio.net.http import HttpProtocol
 from fastsio.net.hub import Hub
 
@@ -27,7 +26,6 @@ logger = logging.getLogger("fastsio.net")
 _MAX_WAITING: Final = 1024
 _READ_SIZE: Final = 262_144
 _MAX_DESCRIPTORS: Final = 64
-_HEADER: Final = 4
 
 
 class Handover:
@@ -129,7 +127,7 @@ class _Outgoing:
             logger.warning("%d connections wait for another worker; one more is refused", _MAX_WAITING)
             os.close(descriptor)
             return False
-        self._waiting.append((descriptor, memoryview(len(data).to_bytes(_HEADER, "big") + data)))
+        self._waiting.append((descriptor, memoryview(frame(data))))
         if not self._writing:
             self._flush()
         # If it broke, the connection went with it: the client comes again.
@@ -185,7 +183,7 @@ class _Incoming:
         self._adopt = adopt
         self._on_end = on_end
         self._descriptors: deque[int] = deque()
-        self._data = bytearray()
+        self._frames = Frames()
         sock.setblocking(False)
         loop.add_reader(sock, self._read)
 
@@ -206,13 +204,7 @@ class _Incoming:
         if not data:
             self.close()
             return
-        self._data += data
-        while len(self._data) >= _HEADER:
-            end = _HEADER + int.from_bytes(self._data[:_HEADER], "big")
-            if len(self._data) < end:
-                break
-            payload = bytes(self._data[_HEADER:end])
-            del self._data[:end]
+        for payload in self._frames.feed(data):
             try:
                 self._adopt(self._descriptors.popleft(), payload)
             except Exception:

@@ -8,7 +8,7 @@ from os import PathLike
 from typing import Any
 
 from fastsio.engine.request import App
-from fastsio.engine.serving import Served, set_network
+from fastsio.engine.serving import Owner, Served, set_network
 from fastsio.net import run as runner
 from fastsio.net.asgi.app import AsgiApp
 from fastsio.net.asgi.types import ASGIApplication
@@ -34,7 +34,7 @@ class NativeNetwork:
         """An ASGI application of ``app``, in front of ``other``."""
         return AsgiApp(app, other)
 
-    def uvicorn_protocol(self, app: Served, options: ListenerOptions) -> type[asyncio.Protocol]:
+    def uvicorn_protocol(self, app: Owner, options: ListenerOptions) -> type[asyncio.Protocol]:
         """What uvicorn can serve the WebSockets of ``app`` with."""
         from fastsio.net.asgi.uvicorn import make_protocol
 

@@ -126,7 +126,7 @@ class Server(RootEmitter, V2Members, _Broadcaster, Serving):
 
     def owns(self, path: str) -> bool:
         """Whether a request with that path is the engine's."""
-        return path.startswith(self.engine.path)
+        return self.engine.owns(path)
 
     def _serve_metrics(self, request: Request) -> None:
         if request.method not in ("GET", "HEAD"):

@@ -30,9 +30,8 @@ __all__ = [
     "exceptions",
 ]
 
-_THREADS = "runs handlers in threads; there is AsyncServer"
 _ELSEWHERE = {
-    "Server": _THREADS,
+    "Server": "runs handlers in threads; there is AsyncServer",
     "Namespace": "there is AsyncNamespace",
     "WSGIApp": "there is ASGIApp",
     "Middleware": "there is ASGIApp",

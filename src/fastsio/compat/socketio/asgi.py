@@ -7,7 +7,6 @@ from typing import Any
 
 from fastsio.compat.socketio.server import AsyncServer
 from fastsio.engine import Request
-from fastsio.engine.request import Response
 from fastsio.net.asgi.app import AsgiApp
 from fastsio.net.static import StaticFiles
 
@@ -24,15 +23,6 @@ class _Site:
     def serve(self, request: Request) -> bool:
         """Answer a request for either; whether it was one."""
         return self._io.serve(request) or (self._files is not None and self._files.handle(request))
-
-    def handle(self, request: Request) -> None:
-        """Answer a request."""
-        if not self.serve(request):
-            request.exchange.respond(Response(404))
-
-    def owns(self, path: str) -> bool:
-        """Whether a path is the server's."""
-        return self._io.owns(path)
 
     async def startup(self) -> None:
         """Start the server."""

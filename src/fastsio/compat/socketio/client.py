@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 import fastsio
 from fastsio import ConnectionRefused, DisconnectReason
 from fastsio.client.socket import Ack, Socket
-from fastsio.codec import JSONParser
 from fastsio.compat.socketio import exceptions
 from fastsio.compat.socketio.handlers import NOT_HANDLED, Handlers, event_arguments
 from fastsio.compat.socketio.manager import Reason
 from fastsio.compat.socketio.namespace import AsyncClientNamespace
+from fastsio.compat.socketio.options import parser_options
 from fastsio.engine import tasks
 
 __all__ = ["AsyncClient"]
@@ -70,10 +70,7 @@ class AsyncClient(Handlers):
         **options: Any,
     ) -> None:
         super().__init__(self.reserved_events, logger)
-        if serializer == "msgpack":
-            options["parser"] = "msgpack"
-        elif json is not None:
-            options["parser"] = JSONParser(dumps=json.dumps, loads=json.loads)
+        options.update(parser_options(json, serializer))
         if not ssl_verify:
             options.setdefault("ssl", False)
         self._options = {

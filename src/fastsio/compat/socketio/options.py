@@ -8,7 +8,7 @@ from fastsio import OptionError
 from fastsio._emitter import positional_limit
 from fastsio.codec import JSONParser
 
-__all__ = ["server_options"]
+__all__ = ["parser_options", "server_options"]
 
 # What only says how python-socketio is to run.
 _IGNORED = ("async_mode", "monitor_clients", "engineio_logger", "logger")
@@ -47,11 +47,16 @@ def server_options(json: Any, serializer: Any, options: dict[str, Any]) -> dict[
         given["cookie"] = {_COOKIE.get(key, key): value for key, value in cookie.items()}
     if serializer not in ("default", "msgpack"):
         raise OptionError(f'serializer takes "default" or "msgpack", not {serializer!r}; see option parser')
+    return {**given, **parser_options(json, serializer)}
+
+
+def parser_options(json: Any, serializer: Any) -> dict[str, Any]:
+    """The option ``parser``, if python-socketio's options ask for another than the default."""
     if serializer == "msgpack":
-        given["parser"] = "msgpack"
-    elif json is not None:
-        given["parser"] = JSONParser(dumps=json.dumps, loads=json.loads)
-    return given
+        return {"parser": "msgpack"}
+    if json is not None:
+        return {"parser": JSONParser(dumps=json.dumps, loads=json.loads)}
+    return {}
 
 
 def _origin(origins: Any) -> Any:

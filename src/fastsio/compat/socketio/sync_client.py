@@ -40,7 +40,19 @@ class _Threaded(AsyncClient):
         return await asyncio.get_running_loop().run_in_executor(self.threads, partial(handler, *given))
 
 
-class Client:
+class _Blocking:
+    """Runs coroutines on a loop of its own, which is made when first needed."""
+
+    _loop: BackgroundLoop | None = None
+
+    def _run(self, method: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        """Have a coroutine method run on the loop, and wait for it."""
+        if self._loop is None:
+            self._loop = BackgroundLoop()
+        return self._loop.call(method(*args, **options))
+
+
+class Client(_Blocking):
     """A client with the interface of python-socketio's ``Client``, whose calls block.
 
     Handlers run in threads, several at a time; every method may be called from any thread. Takes the
@@ -52,7 +64,6 @@ class Client:
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self._client = _Threaded(*args, **options)
-        self._loop: BackgroundLoop | None = None
         # Registration, and look-up, are those of the client below.
         self.on = self._client.on
         self.event = self._client.event
@@ -73,12 +84,6 @@ class Client:
             raise ValueError("register_namespace() takes a ClientNamespace")
         namespace_handler._set_client(self)
         self._client.add_namespace(namespace_handler)
-
-    def _run(self, method: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        """Have a coroutine method run on the client's loop, and wait for it."""
-        if self._loop is None:
-            self._loop = BackgroundLoop()
-        return self._loop.call(method(*args, **options))
 
     # -- facts ----------------------------------------------------------------------------------------
 
@@ -169,7 +174,7 @@ class Client:
         time.sleep(seconds)
 
 
-class SimpleClient:
+class SimpleClient(_Blocking):
     """A client with the interface of python-socketio's ``SimpleClient``: calls block, events are asked for.
 
     ::
@@ -183,12 +188,6 @@ class SimpleClient:
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self._client = AsyncSimpleClient(*args, **options)
-        self._loop: BackgroundLoop | None = None
-
-    def _run(self, method: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        if self._loop is None:
-            self._loop = BackgroundLoop()
-        return self._loop.call(method(*args, **options))
 
     @property
     def connected(self) -> bool:

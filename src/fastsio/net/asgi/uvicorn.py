@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 from uvicorn.protocols.websockets.auto import AutoWebSocketsProtocol
 
-from fastsio.engine.serving import Served
+from fastsio.engine.serving import Owner
 from fastsio.net.http import HttpProtocol
 from fastsio.net.hub import Hub
 from fastsio.options import ListenerOptions
@@ -26,7 +26,7 @@ _NOT_SERVED: Final = b"HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Le
 class _Group:
     """All our connections of one uvicorn server, as one that it can shut down and wait for."""
 
-    def __init__(self, app: Served, options: ListenerOptions, connections: set[Any]) -> None:
+    def __init__(self, app: Owner, options: ListenerOptions, connections: set[Any]) -> None:
         self.hub = Hub(asyncio.get_running_loop(), app, options)
         self.hub.on_empty.append(self._left)
         self._connections = connections
@@ -51,7 +51,7 @@ class _Group:
             self.hub.wheel.close()
 
 
-def make_protocol(app: Served, options: ListenerOptions) -> type[asyncio.Protocol]:
+def make_protocol(app: Owner, options: ListenerOptions) -> type[asyncio.Protocol]:
     """The class for uvicorn's setting ``ws``; requests that are not ``app``'s go to uvicorn's own."""
     # uvicorn makes an object per connection; what those of one server share hangs on its table of them.
     groups: WeakKeyDictionary[Any, _Group] = WeakKeyDictionary()
