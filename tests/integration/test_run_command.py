@@ -317,6 +317,24 @@ async def test_one_process(tmp_path: Path, target: str) -> None:
     assert (process.returncode, out) == (0, b"started None\nstopped None\n")
 
 
+async def test_one_process_says_which_port_it_has(tmp_path: Path) -> None:
+    async with running(tmp_path, "program", "--host", "127.0.0.1") as run:
+        assert (await http(run.port, "/socket.io/?EIO=4&transport=polling")).status == 200
+
+
+@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=linux)])
+async def test_grace(tmp_path: Path, workers: str) -> None:
+    """A request that is under way holds the end up for that long; 2 s are the default."""
+    async with running(tmp_path, "program", "--workers", workers, "--grace", "4") as run:
+        _, writer = await asyncio.open_connection("127.0.0.1", run.port)
+        writer.write(b"POST /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: x\r\n")
+        await asyncio.sleep(0.2)
+        began = asyncio.get_running_loop().time()
+        status, _, _ = await run.end(signal.SIGTERM)
+        assert status == 0 and asyncio.get_running_loop().time() - began > 3
+        writer.close()
+
+
 @linux
 async def test_engine_io_alone(tmp_path: Path) -> None:
     async with running(tmp_path, "program:engine", "--workers", "2") as run:

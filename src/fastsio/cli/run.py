@@ -11,8 +11,19 @@ import click
 from fastsio.cli.supervisor import RunOptions, StartError, supervise
 from fastsio.cli.target import TargetError, load_target
 from fastsio.cli.worker import USAGE
+from fastsio.engine.serving import Serving
+from fastsio.net.run import run as run_loop
 
 __all__ = ["run"]
+
+
+async def _serve(server: Serving, target: str, host: str | None, port: int, grace: float) -> None:
+    try:
+        await server.listen(port, host)
+        click.echo(f"serving {target} on port {server.port}", err=True)
+        await asyncio.Event().wait()
+    finally:
+        await server.close(grace)
 
 
 @click.command()
@@ -46,8 +57,7 @@ def run(target: str, host: str | None, port: int, workers: int, grace: float) ->
     try:
         if workers == 1:
             server = load_target(target)
-            click.echo(f"serving {target} on port {port}", err=True)
-            server.run(port, host)
+            run_loop(lambda: _serve(server, target, host, port, grace))
             return
         options = RunOptions(target, host, port, workers, grace)
         asyncio.run(
